@@ -1,0 +1,44 @@
+# Each command prepares what it needs first. The first time takes minutes, and says so; then seconds.
+
+VENV ?= .venv
+BIN := $(VENV)/bin
+export RASA_TELEMETRY_ENABLED := false
+
+INSTALL = python="$$(sh scripts/python310)" && "$$python" scripts/install.py --venv "$(VENV)"
+
+.PHONY: help demo test check format bench clean
+
+help:
+	@echo "make demo    a bot, an agent desk and a chat page to try (stop with Ctrl-C)"
+	@echo "make test    all tests, with PostgreSQL and a browser; ARGS='-k desk' for some"
+	@echo "make check   format, lint and types"
+	@echo "make format  puts right what make check finds and a program can mend"
+	@echo "make bench   the numbers of the README, into benchmarks/results.json"
+	@echo "make clean   removes what these commands made, the demo's chats included; keeps $(VENV)"
+
+demo:
+	@$(INSTALL) --extras demo
+	@exec $(BIN)/rasa-handoff demo $(ARGS)
+
+test:
+	@$(INSTALL) --extras test,dev --programs
+	$(BIN)/python -m pytest $(ARGS)
+
+check:
+	@$(INSTALL) --extras test,dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format:
+	@$(INSTALL) --extras test,dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench:
+	@$(INSTALL) --extras test,dev
+	$(BIN)/python -m benchmarks $(ARGS)
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .rasa models .rasa_handoff tracker.db*
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +

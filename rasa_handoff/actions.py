@@ -1,0 +1,342 @@
+"""The bot's actions: hand over, take back, ask how it stands; in the action server, over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Iterable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import aiohttp
+from rasa_sdk import Action, Tracker
+from rasa_sdk.events import ConversationPaused, ConversationResumed, SlotSet
+from rasa_sdk.executor import CollectingDispatcher
+
+from rasa_handoff import access, strict_json, transcript
+from rasa_handoff.errors import (
+    BackendError,
+    ConfigError,
+    HandoffError,
+    Malformed,
+    TemporaryError,
+    UnknownChat,
+)
+from rasa_handoff.model import EndReason, Json, Status
+
+__all__ = ["ActionHandoff", "ActionHandoffCancel", "ActionHandoffStatus"]
+
+log = logging.getLogger(__name__)
+
+TIMEOUT = 15.0  #: seconds for an answer; an agent system has 10 s of them by default
+_SERVER = "the Rasa server"
+_MOST_BYTES = 65_536  #: of an answer; a real one has some hundred
+
+# The slots with which a bot says where a handoff goes -> what the server calls it.
+_WISHES = {"handoff_to": "backend", "handoff_group": "group", "handoff_priority": "priority"}
+
+# What is said when the domain has no such response: silence would be worse than English.
+_WORDS = {
+    "utter_handoff_queued": "I am connecting you with a person. Please stay here.",
+    "utter_handoff_active": "You are talking with a person now.",
+    "utter_handoff_unavailable": "Nobody is available at the moment. I am still here to help.",
+    "utter_handoff_rejected": "Your request was not accepted. I am still here to help.",
+    "utter_handoff_failed": "I could not reach anybody just now. I am still here to help.",
+    "utter_handoff_cancelled": "You are talking with me again.",
+    "utter_handoff_none": "You are not waiting for a person.",
+    "utter_handoff_status": "You asked for a person, and I am still connecting you.",
+}
+_REFUSALS = {
+    EndReason.UNAVAILABLE.value: "utter_handoff_unavailable",
+    EndReason.REJECTED.value: "utter_handoff_rejected",
+}
+
+
+class ActionHandoff(Action):  # type: ignore[misc]  # rasa_sdk has no types
+    """Ask for a person; the bot is quiet only when an agent system accepted."""
+
+    def __init__(self, timeout: float = TIMEOUT) -> None:
+        self.timeout = timeout
+
+    def name(self) -> str:
+        return "action_handoff"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Json) -> list[Json]:
+        turn = _Turn(dispatcher, tracker, domain)
+        try:
+            handoff = await self._open(tracker)
+        except HandoffError as error:
+            return turn.failed(self.name(), error)
+        if handoff["status"] == Status.CLOSED:
+            turn.say(_REFUSALS.get(handoff["end_reason"], "utter_handoff_failed"), handoff)
+            return turn.slots(handoff)
+        turn.say(_opened(handoff), handoff)
+        return [*turn.slots(handoff), ConversationPaused()]
+
+    async def _open(self, tracker: Tracker) -> Json:
+        server = _Server.find(self.timeout)
+        try:
+            return await server.open(_request(tracker))
+        except TemporaryError as error:
+            # Nobody knows what became of it. What the server says is what counts.
+            return await _settle(server, tracker.sender_id, error)
+
+
+class ActionHandoffCancel(Action):  # type: ignore[misc]
+    """End the handoff of this conversation; the bot is back."""
+
+    def __init__(self, timeout: float = TIMEOUT) -> None:
+        self.timeout = timeout
+
+    def name(self) -> str:
+        return "action_handoff_cancel"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Json) -> list[Json]:
+        turn = _Turn(dispatcher, tracker, domain)
+        try:
+            handoff = await _Server.find(self.timeout).close(tracker.sender_id)
+        except HandoffError as error:
+            return turn.failed(self.name(), error, keep=True)
+        if handoff is None:
+            turn.say("utter_handoff_none", _NONE)
+            return [*turn.slots(_NONE), ConversationResumed()]
+        turn.say("utter_handoff_cancelled", handoff)
+        return [*turn.slots(handoff), ConversationResumed()]
+
+
+class ActionHandoffStatus(Action):  # type: ignore[misc]
+    """Say how the handoff of this conversation stands."""
+
+    def __init__(self, timeout: float = TIMEOUT) -> None:
+        self.timeout = timeout
+
+    def name(self) -> str:
+        return "action_handoff_status"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Json) -> list[Json]:
+        turn = _Turn(dispatcher, tracker, domain)
+        try:
+            handoff = await _Server.find(self.timeout).current(tracker.sender_id)
+        except HandoffError as error:
+            return turn.failed(self.name(), error, keep=True)
+        if handoff is None or handoff["status"] == Status.CLOSED:
+            turn.say("utter_handoff_none", handoff or _NONE)
+        else:
+            turn.say("utter_handoff_status", handoff)
+        return turn.slots(handoff or _NONE)
+
+
+async def _settle(server: _Server, sender_id: str, error: TemporaryError) -> Json:
+    """What became of a request whose answer did not arrive; an undecided one is taken back."""
+    impatient = _Server(access=server.access, timeout=server.timeout / 3)
+    handoff = await impatient.current(sender_id)
+    if handoff is not None and handoff["status"] in (Status.QUEUED, Status.ACTIVE):
+        return handoff
+    if handoff is not None and handoff["status"] == Status.REQUESTED:
+        await impatient.close(sender_id)
+    raise error
+
+
+def _opened(handoff: Json) -> str:
+    return "utter_handoff_active" if handoff["status"] == Status.ACTIVE else "utter_handoff_queued"
+
+
+def _request(tracker: Tracker) -> Json:
+    """Everything the agent should know."""
+    lines = transcript.from_tracker(tracker.events)
+    wishes = {word: tracker.slots.get(slot) for slot, word in _WISHES.items()}
+    return {
+        "sender_id": tracker.sender_id,
+        "channel": tracker.get_latest_input_channel() or "unknown",
+        "transcript": [{"who": line.who, "text": line.text, "at": line.at} for line in lines],
+        "parameters": transcript.parameters(tracker.slots),
+        "last_message": next((line.text for line in reversed(lines) if line.who == "user"), None),
+        "metadata": transcript.metadata(tracker.latest_message.get("metadata")),
+        **{word: transcript.clean(value) for word, value in wishes.items() if value is not None},
+    }
+
+
+# What the bot says and remembers
+
+
+class _Turn:
+    """One run of an action: what goes to the user and into the tracker, as far as the domain has it."""
+
+    def __init__(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Json | None) -> None:
+        self._dispatcher = dispatcher
+        self._tracker = tracker
+        self._domain = domain or {}
+
+    def say(self, response: str, handoff: Json) -> None:
+        """Utter *response*, or plain words where the bot has none of its own."""
+        responses = self._domain.get("responses")
+        if responses is not None and response not in responses:
+            self._dispatcher.utter_message(text=_WORDS[response])
+            return
+        self._dispatcher.utter_message(
+            response=response,
+            status=handoff["status"],
+            queue_position=handoff["queue_position"],
+            agent_name=handoff["agent"] or "an agent",
+            end_reason=handoff["end_reason"],
+        )
+
+    def slots(self, handoff: Json) -> list[Json]:
+        """The handoff as those slots that the domain has."""
+        values = {
+            "handoff_status": handoff["status"],
+            "handoff_id": handoff["id"],
+            "handoff_backend": handoff["backend"],
+            "handoff_queue_position": handoff["queue_position"],
+            "handoff_agent": handoff["agent"],
+            "handoff_end_reason": handoff["end_reason"],
+        }
+        known: Iterable[str] | None = self._domain.get("slots")
+        return [SlotSet(name, value) for name, value in values.items() if known is None or name in known]
+
+    def failed(self, action: str, error: HandoffError, keep: bool = False) -> list[Json]:
+        """Say and log that it did not work; *keep* the slots where the handoff may go on."""
+        log.error("handoff.action_failed action=%s sender_id=%r: %s", action, self._tracker.sender_id, error)
+        self.say("utter_handoff_failed", _FAILED)
+        return [] if keep else self.slots(_FAILED)
+
+
+# The Rasa server
+
+_NONE: Json = dict.fromkeys(("id", "backend", "status", "end_reason", "agent", "queue_position"))
+_FAILED: Json = {**_NONE, "status": Status.CLOSED.value, "end_reason": EndReason.FAILED.value}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Server:
+    """The plugin's HTTP interface, as the actions use it (docs/http.md)."""
+
+    access: access.Access
+    timeout: float  #: seconds for each request
+
+    @classmethod
+    def find(cls, timeout: float) -> _Server:
+        found = access.find()
+        if found is None:
+            raise ConfigError(
+                [
+                    "where the Rasa server is and what opens it is not known here; start the Rasa server "
+                    "in this folder first, or set HANDOFF_URL and HANDOFF_TOKEN"
+                ]
+            )
+        return cls(access=found, timeout=timeout)
+
+    async def open(self, request: Json) -> Json:
+        handoff = await self._ask("open a handoff", "POST", "/handoffs", body=request)
+        if handoff is None:
+            raise BackendError(_SERVER, "open a handoff", detail="an answer without a handoff")
+        return handoff
+
+    async def close(self, sender_id: str) -> Json | None:
+        """The handoff that ended; None when none was open."""
+        try:
+            return await self._ask("end a handoff", "POST", "/handoffs/close", body={"sender_id": sender_id})
+        except UnknownChat:
+            return None
+
+    async def current(self, sender_id: str) -> Json | None:
+        """The open handoff, else the last one, else None."""
+        return await self._ask("ask for a handoff", "GET", "/handoffs", query={"sender_id": sender_id})
+
+    async def _ask(
+        self,
+        doing: str,
+        method: str,
+        path: str,
+        *,
+        body: Json | None = None,
+        query: dict[str, str] | None = None,
+    ) -> Json | None:
+        data = None if body is None else json.dumps(body, ensure_ascii=False).encode()
+        headers = {"Authorization": f"Bearer {self.access.token}", "Content-Type": "application/json"}
+        url = f"{self.access.url}/webhooks/handoff{path}"
+        timeout = aiohttp.ClientTimeout(total=self.timeout)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=timeout, headers=headers) as session,
+                session.request(method, url, data=data, params=query, allow_redirects=False) as reply,
+            ):
+                status, content = reply.status, await _read(reply.content)
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError, ValueError) as error:
+            raise TemporaryError(_SERVER, doing, detail=self._in_words(error)) from None
+        _require_success(doing, status, content)
+        return _handoff_in(doing, status, content)
+
+    def _in_words(self, error: Exception) -> str:
+        where = self._where()
+        if isinstance(error, asyncio.TimeoutError):
+            return f"no answer within {self.timeout:g}s from {where}; see whether it is overloaded"
+        return f"{type(error).__name__}; see that it runs at {where}, or set HANDOFF_URL"
+
+    def _where(self) -> str:
+        """The server's address without a name and password that may be in it."""
+        parts = urlsplit(self.access.url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+
+
+async def _read(content: aiohttp.StreamReader) -> bytes:
+    """The body of an answer, up to a size no real one has."""
+    read = bytearray()
+    async for part in content.iter_any():
+        read += part
+        if len(read) > _MOST_BYTES:
+            raise aiohttp.ClientPayloadError("too large")
+    return bytes(read)
+
+
+_FOREIGN = "an answer that is not the plugin's; see that HANDOFF_URL leads to the Rasa server"
+_REMEDIES = {
+    401: "the token is not the server's; give both the same HANDOFF_TOKEN, or neither",
+    404: "the plugin is not there; add rasa_handoff.HandoffInput to the server's credentials.yml",
+    413: "the request is too large",
+}
+
+
+def _require_success(doing: str, status: int, content: bytes) -> None:
+    if status == 200:
+        return
+    if status >= 500 or status == 429:
+        raise TemporaryError(_SERVER, doing, status, "see the server's log")
+    complaint = _complaint(content)
+    if status == 404 and complaint:
+        raise UnknownChat(complaint)
+    raise BackendError(_SERVER, doing, status, _REMEDIES.get(status) or complaint or _FOREIGN)
+
+
+def _complaint(content: bytes) -> str | None:
+    """What the plugin says is wrong; None when it is not the plugin that speaks."""
+    try:
+        error = strict_json.mapping(strict_json.loads_object(content), "error")
+        return strict_json.text(error, "message", max_length=200)
+    except Malformed:
+        return None
+
+
+def _handoff_in(doing: str, status: int, content: bytes) -> Json | None:
+    """The handoff in an answer, with what the bot needs of it."""
+    try:
+        found = strict_json.mapping(strict_json.loads_object(content), "handoff", required=False)
+        return None if found is None else _read_handoff(found)
+    except Malformed:
+        raise BackendError(_SERVER, doing, status, _FOREIGN) from None
+
+
+def _read_handoff(found: Json) -> Json:
+    agent = strict_json.mapping(found, "agent", required=False)
+    status = strict_json.text(found, "status", max_length=20)
+    if status not in {known.value for known in Status}:
+        raise Malformed("status must be one of ours")
+    return {
+        "id": strict_json.text(found, "id", max_length=100),
+        "backend": strict_json.text(found, "backend", max_length=100),
+        "status": status,
+        "end_reason": strict_json.text(found, "end_reason", max_length=40, required=False),
+        "agent": None if agent is None else strict_json.text(agent, "name", max_length=1000),
+        "queue_position": strict_json.number(found, "queue_position", required=False),
+    }

@@ -1,0 +1,290 @@
+"""The command line: see what goes on in a running server, and put right what is stuck."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rasa_handoff import access, credentials, demo
+from rasa_handoff.client import Client, ClientError, NotAuthorised, ServerRefused, ServerUnreachable
+from rasa_handoff.errors import ConfigError
+from rasa_handoff.model import Json
+from rasa_handoff.settings import Settings
+
+FINE, FAILED, WRONG_USAGE, UNREACHABLE, NOT_AUTHORISED = 0, 1, 2, 3, 4
+
+_EPILOG = """\
+exit codes:
+  0  done
+  1  refused or failed; the message says why
+  2  wrong usage
+  3  the server is not reachable, or none is known
+  4  the server does not take the token
+"""
+
+_EXIT_CODES: dict[type[Exception], int] = {
+    ServerUnreachable: UNREACHABLE,
+    NotAuthorised: NOT_AUTHORISED,
+    ServerRefused: FAILED,
+    ConfigError: FAILED,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    asked = _parser().parse_args(arguments)
+    run: Callable[[argparse.Namespace], int] = asked.run
+    try:
+        return run(asked)
+    except (ClientError, ConfigError) as error:
+        return _failed(asked, error)
+    except BrokenPipeError:  # whoever read us has seen enough, as `head` does
+        sys.stderr.close()
+        return FINE
+    except KeyboardInterrupt:
+        return 130
+
+
+def _failed(asked: argparse.Namespace, error: Exception) -> int:
+    if asked.json and isinstance(error, ConfigError):
+        _print_json({"faults": error.faults})
+    elif asked.json:
+        _print_json({"error": str(error)})
+    else:
+        print(f"rasa-handoff: {error}", file=sys.stderr)
+    return _EXIT_CODES[type(error)]
+
+
+# Usage
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="rasa-handoff",
+        description=__doc__,
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_demo(commands)
+    _add_handoffs(commands)
+    _add_outbox(commands)
+    _add_check_settings(commands)
+    return parser
+
+
+def _add(commands: Any, name: str, words: str, run: Callable[[argparse.Namespace], int]) -> Any:
+    """A command that can answer in JSON."""
+    command = commands.add_parser(name, help=words, description=f"{words[0].upper()}{words[1:]}.")
+    command.add_argument("--json", action="store_true", help="answer in JSON, also when it fails")
+    command.set_defaults(run=run)
+    return command
+
+
+def _add_remote(commands: Any, name: str, words: str, run: Callable[[argparse.Namespace], int]) -> Any:
+    """A command that asks a running server."""
+    command = _add(commands, name, words, run)
+    command.add_argument("--url", help="of the Rasa server; else HANDOFF_URL, else what its private file says")
+    command.add_argument("--token", help="of the server; else HANDOFF_TOKEN, else what its private file says")
+    return command
+
+
+def _add_demo(commands: Any) -> None:
+    command = _add(commands, "demo", "start the example bot, its actions and the agent desk", _demo)
+    command.add_argument("--port", type=_port, default=5005, help="of the Rasa server (5005)")
+    command.add_argument("--actions-port", type=_port, default=5055, help="of the action server (5055)")
+    command.add_argument("--verbose", action="store_true", help="show all that the servers log")
+
+
+def _add_handoffs(commands: Any) -> None:
+    _add_remote(commands, "handoffs", "list the open handoffs, oldest first", _handoffs)
+
+
+def _add_outbox(commands: Any) -> None:
+    outbox = commands.add_parser("outbox", help="see and retry what could not be delivered")
+    inner = outbox.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _add_remote(inner, "list", "list the deliveries that wait or are dead", _outbox_list)
+    retry = _add_remote(inner, "retry", "send dead deliveries again", _outbox_retry)
+    which = retry.add_mutually_exclusive_group(required=True)
+    which.add_argument("id", nargs="*", default=[], help="of a dead delivery, as `outbox list` shows it")
+    which.add_argument("--all", action="store_true", help="all dead deliveries")
+
+
+def _add_check_settings(commands: Any) -> None:
+    command = _add(commands, "check-settings", "check the plugin's section of credentials.yml", _check_settings)
+    command.add_argument(
+        "--credentials", type=Path, default=Path("credentials.yml"), metavar="FILE", help="(credentials.yml)"
+    )
+
+
+def _port(text: str) -> int:
+    if text.isdecimal() and 0 < int(text) < 65536:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 1 to 65535")
+
+
+# Commands
+
+
+def _demo(asked: argparse.Namespace) -> int:
+    options = demo.Options(
+        folder=demo.folder(),
+        port=asked.port,
+        actions_port=asked.actions_port,
+        verbose=asked.verbose,
+        json=asked.json,
+    )
+    return demo.run(options)
+
+
+def _handoffs(asked: argparse.Namespace) -> int:
+    found = _client(asked).handoffs()
+    if asked.json:
+        return _print_json({"handoffs": found})
+    if not found:
+        return _print("No conversation is with an agent, and none waits for one.")
+    now = time.time()
+    rows = [_handoff_row(one, now) for one in found]
+    return _print_table(["AGE", "STATUS", "USER", "CHANNEL", "BACKEND", "AGENT", "ID"], rows)
+
+
+def _handoff_row(handoff: Json, now: float) -> list[str]:
+    agent = (handoff.get("agent") or {}).get("name")
+    words = [handoff["status"], handoff["sender_id"], handoff["channel"], handoff["backend"], agent]
+    return [_span(now - handoff["opened_at"]), *(_text(word) for word in words), _text(handoff["id"])]
+
+
+def _outbox_list(asked: argparse.Namespace) -> int:
+    found = _client(asked).deliveries()
+    if asked.json:
+        return _print_json({"deliveries": found})
+    if not found:
+        return _print("Nothing waits, nothing is dead: all is delivered.")
+    now = time.time()
+    rows = [_delivery_row(one, now) for one in found]
+    return _print_table(["AGE", "STATE", "TO", "KIND", "TRIES", "NEXT", "ID", "ERROR"], rows)
+
+
+def _delivery_row(delivery: Json, now: float) -> list[str]:
+    dead = delivery["state"] == "dead"
+    return [
+        _span(now - delivery["created_at"]),
+        _text(delivery["state"]),
+        _text(delivery["target"]),
+        _text(delivery["kind"]),
+        _text(delivery["attempts"]),
+        "-" if dead else f"in {_span(delivery['next_at'] - now)}",
+        _text(delivery["id"]),
+        _text(delivery["error"]),
+    ]
+
+
+def _outbox_retry(asked: argparse.Namespace) -> int:
+    client = _client(asked)
+    ids = _dead(client) if asked.all else asked.id
+    retried: list[Json] = []
+    refused: dict[str, str] = {}
+    for one in ids:
+        try:
+            retried.append(client.retry(one))
+        except ServerRefused as error:
+            refused[one] = str(error)
+    if asked.json:
+        _print_json({"retried": retried, "refused": refused})
+    else:
+        _print(f"{_count(len(retried), 'delivery', 'deliveries')} on the way again.")
+        for message in refused.values():
+            print(f"rasa-handoff: {message}", file=sys.stderr)
+    return FAILED if refused else FINE
+
+
+def _dead(client: Client) -> list[str]:
+    return [str(one["id"]) for one in client.deliveries() if one["state"] == "dead"]
+
+
+def _check_settings(asked: argparse.Namespace) -> int:
+    settings = credentials.check(asked.credentials)
+    if asked.json:
+        return _print_json({"faults": [], "settings": _summary(settings)})
+    _print(f"{asked.credentials} is fine.")
+    for name, value in _summary(settings).items():
+        _print(f"  {name}: {', '.join(value) if isinstance(value, list) else value}")
+    return FINE
+
+
+def _summary(settings: Settings) -> Json:
+    """What the settings come to; no secret is in it."""
+    return {
+        "backends": list(settings.backends),
+        "route": [rule.to for rule in settings.route],
+        "database": settings.database.partition(":")[0],
+        "deadlines": [f"{name} {_span(each.after)}" for name, each in settings.deadlines.items()],
+        "public_url": settings.public_url or "not set",
+        "chat_page": "on" if settings.chat_page else "off",
+    }
+
+
+# The server
+
+
+def _client(asked: argparse.Namespace) -> Client:
+    """The server that the arguments, the environment or the private file name."""
+    found = access.find() if not (asked.url and asked.token) else None
+    url = asked.url or (found.url if found else access.DEFAULT_URL)
+    token = asked.token or (found.token if found else "")
+    if not token:
+        raise ServerUnreachable(
+            f"no Rasa server with the plugin was started in {Path.cwd()} or above it (there is no "
+            f"{access.FOLDER}/{access.FILE}). Run this where the server runs, or give --url and --token, "
+            "or set HANDOFF_URL and HANDOFF_TOKEN."
+        )
+    if not url.startswith(("http://", "https://")):
+        raise ServerUnreachable(f"{url} is not an address; give e.g. --url http://localhost:5005")
+    return Client(url=url.rstrip("/"), token=token)
+
+
+# Output
+
+
+def _print(words: str) -> int:
+    print(words)
+    return FINE
+
+
+def _print_json(content: Json) -> int:
+    return _print(json.dumps(content, indent=2, ensure_ascii=False))
+
+
+def _print_table(heads: list[str], rows: list[list[str]]) -> int:
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    for row in [heads, *rows]:
+        _print("  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip())
+    return FINE
+
+
+def _text(value: Any) -> str:
+    """*value* for a terminal: what users and agents named themselves must not steer it."""
+    text = "-" if value is None else str(value)
+    return "".join(character if character.isprintable() else "?" for character in text) or "-"
+
+
+def _span(seconds: float) -> str:
+    """A time span in one glance: 42s, 7m, 3h, 2d."""
+    seconds = max(0, int(seconds))
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60)):
+        if seconds >= 2 * size:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _count(number: int, one: str, many: str) -> str:
+    return f"{number} {one if number == 1 else many}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""Deadlines that passed, chats the agent system forgot, and data that is old enough to go."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Mapping
+from functools import partial
+from typing import Callable
+
+from rasa_handoff.backends.base import Backend
+from rasa_handoff.errors import HandoffError
+from rasa_handoff.store import Store, Tx, handoffs, retention
+from rasa_handoff.switchboard import Switchboard
+
+log = logging.getLogger(__name__)
+
+_TICK = 1.0  #: seconds
+_LOOK_EVERY = 300.0
+_PRUNE_EVERY = 3600.0
+
+
+class Clock:
+    """Looks at the time, so that no conversation stays stuck.
+
+    Args:
+        keep_for: seconds after its end that a handoff and its transcript are kept; None: for ever.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        switchboard: Switchboard,
+        backends: Mapping[str, Backend],
+        now: Callable[[], float] = time.time,
+        keep_for: float | None = None,
+    ) -> None:
+        self._store = store
+        self._switchboard = switchboard
+        self._backends = backends
+        self._now = now
+        self._keep_for = keep_for
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run())
+
+    async def stop(self) -> None:
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        looked = pruned = 0.0
+        while True:
+            await self._safely(self.tick())
+            if time.monotonic() - looked > _LOOK_EVERY or not looked:
+                await self._safely(self.look())
+                looked = time.monotonic()
+            if time.monotonic() - pruned > _PRUNE_EVERY or not pruned:
+                await self._safely(self.prune())
+                pruned = time.monotonic()
+            await asyncio.sleep(_TICK)
+
+    async def _safely(self, work: asyncio.Future[None] | object) -> None:
+        try:
+            await work  # type: ignore[misc]
+        except HandoffError as error:
+            log.error("clock.failed %s", error)
+        except Exception:
+            log.exception("clock.failed")
+
+    async def tick(self) -> None:
+        """Act on every deadline that has passed."""
+        now = self._now()
+        while ids := await self._store.read(partial(handoffs.due, now=now)):
+            for handoff_id in ids:
+                await self._switchboard.expire(handoff_id)
+
+    async def look(self) -> None:
+        """Ask each agent system about its open chats, and end what is over there."""
+        for handoff in await self._store.read(handoffs.all_open):
+            backend = self._backends.get(handoff.backend)
+            if backend is None or handoff.chat_id is None:
+                continue
+            try:
+                for event in await backend.look(handoff):
+                    await self._switchboard.apply(backend.name, event)
+            except HandoffError as error:
+                log.info("clock.look_failed id=%s %s", handoff.id, error)
+
+    async def prune(self) -> None:
+        """Delete what is older than it may be."""
+        now = self._now()
+        more = True
+        while more:
+            more = await self._store.write(partial(self._prune, now=now))
+
+    def _prune(self, tx: Tx, now: float) -> bool:
+        old = retention.delete_old(tx, now - self._keep_for) if self._keep_for is not None else 0
+        return old + retention.forget_seen(tx, now) > 0

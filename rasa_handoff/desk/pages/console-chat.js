@@ -1,0 +1,161 @@
+// The middle column: the selected chat, with what may be done to it at its foot.
+
+import { icon, make, unseen } from "./page-dom.js";
+import { elapsedSince, timeOf } from "./page-time.js";
+import { Composer } from "./console-composer.js";
+import { faceOf } from "./console-face.js";
+import { Talk } from "./console-talk.js";
+import { channelOf, connectionClass, connectionOf, endOf, endedBy, userOf } from "./console-words.js";
+
+const pane = document.querySelector("#conversation");
+
+/** Shows one chat at a time; `doing` has a function for each thing an agent can do. */
+export class ChatPane {
+  #desk;
+  #doing;
+  #id = undefined;
+  #talk = null;
+  #composer = null;
+  #head = null;
+  #foot = null;
+  #drafts = new Map();
+
+  constructor(desk, doing) {
+    this.#desk = desk;
+    this.#doing = doing;
+  }
+
+  render() {
+    const { selected, chat } = this.#desk;
+    const shown = chat ? selected : null;
+    if (shown === null) return this.#renderNothing();
+    if (shown !== this.#id) this.#open(chat);
+    this.#renderHead(chat);
+    this.#talk.render(chat);
+    this.#renderFoot(chat);
+  }
+
+  /** Move the keyboard to where the agent goes on. */
+  focus() {
+    if (this.#composer) this.#composer.focus();
+    else (pane.querySelector("#accept") ?? pane.querySelector("#chat-title") ?? pane).focus();
+  }
+
+  focusHeading() {
+    pane.querySelector("#chat-title")?.focus();
+  }
+
+  #open(chat) {
+    this.#keepDraft();
+    this.#id = chat.id;
+    this.#head = make("header", { class: "chat-head" });
+    this.#foot = make("footer", { class: "chat-foot" });
+    this.#composer = null;
+    this.#talk = new Talk(this.#desk, this.#doing);
+    pane.replaceChildren(this.#head, this.#talk.node, this.#foot);
+  }
+
+  #keepDraft() {
+    if (this.#composer) this.#drafts.set(this.#id, this.#composer.close());
+  }
+
+  // Nothing selected, or a chat that is not there
+
+  #renderNothing() {
+    const { selected, loaded, talks } = this.#desk;
+    const problem = selected ? talks.get(selected)?.problem : null;
+    const state = problem ? "missing" : !loaded || selected ? "loading" : "nothing";
+    if (this.#id === state) return;
+    this.#keepDraft();
+    this.#composer = null;
+    this.#id = state;
+    pane.replaceChildren(NOTHING[state]());
+  }
+
+  // The head: who it is, and what can be done
+
+  #renderHead(chat) {
+    const mine = this.#desk.isMine(chat);
+    const shown = JSON.stringify([chat.state, chat.agent, chat.user_connected, chat.priority, mine]);
+    if (this.#head.shown === shown) return;
+    const back = document.activeElement?.closest("#conversation .chat-head [id]")?.id;
+    this.#head.shown = shown;
+    this.#head.replaceChildren(...this.#headParts(chat, mine));
+    if (back) (pane.querySelector(`#${back}`) ?? pane.querySelector("#chat-title")).focus();
+  }
+
+  #headParts(chat, mine) {
+    const { back, pass, end, details } = this.#doing;
+    return [
+      toolButton("back", "Back to the list", back, { id: "back", class: "quiet icon-only only-phone" }),
+      faceOf(chat),
+      make("div", { class: "chat-who" },
+        make("h2", { id: "chat-title", tabindex: "-1", dir: "auto" }, userOf(chat)),
+        make("p", { class: "chat-where" }, connectionPill(chat), make("span", {}, channelOf(chat.channel)))),
+      mine ? toolButton("pass", "Hand over", pass, { id: "pass", "aria-haspopup": "dialog", title: "Hand over (Alt+T)" }) : null,
+      mine ? toolButton("end", "End chat", end, { id: "end", "aria-haspopup": "dialog", title: "End chat (Alt+E)" }) : null,
+      toolButton("details", "Details", details, { id: "show-details", class: "quiet icon-only not-wide", title: "Details (Alt+D)" }),
+    ].filter(Boolean);
+  }
+
+  // The foot: write, accept, read along, or see how it ended
+
+  #renderFoot(chat) {
+    const kind = this.#footKind(chat);
+    const shown = JSON.stringify([kind, chat.agent, chat.end]);
+    if (this.#foot.shown === shown) return;
+    const here = this.#foot.contains(document.activeElement);
+    this.#foot.shown = shown;
+    this.#keepDraft();
+    this.#composer = kind === "write" ? new Composer(this.#desk, chat, this.#doing, this.#drafts.get(chat.id)) : null;
+    this.#foot.replaceChildren(this.#composer?.node ?? FEET[kind](chat, this.#doing));
+    if (here) this.focus();
+  }
+
+  #footKind(chat) {
+    if (chat.state === "open") return this.#desk.isMine(chat) ? "write" : "read";
+    return chat.state;
+  }
+}
+
+function toolButton(symbol, label, onclick, attributes = {}) {
+  return make("button", { type: "button", class: "tool", onclick, title: label, ...attributes }, icon(symbol), make("span", { class: "label" }, label));
+}
+
+function connectionPill(chat) {
+  return make("span", { class: `connection ${connectionClass(chat)}` },
+    make("span", { class: `dot ${connectionClass(chat)}` }), connectionOf(chat));
+}
+
+const FEET = {
+  waiting: (chat, { accept }) =>
+    make("div", { class: "foot-bar" },
+      make("p", {}, "Waiting for ", elapsedSince(chat.opened_at, { late: 120 }), make("span", { class: "soft" }, " You can read everything before you accept.")),
+      make("button", { id: "accept", type: "button", class: "primary", onclick: accept, title: "Accept (Alt+N accepts the next one)" }, "Accept chat")),
+
+  read: (chat) =>
+    make("div", { class: "foot-bar" },
+      make("p", {}, make("strong", { dir: "auto" }, chat.agent?.name ?? "Another agent"), " is talking with this user. You can read along.")),
+
+  closed: (chat) =>
+    make("div", { class: "foot-bar" },
+      make("p", {}, make("strong", {}, endOf(chat.end?.reason ?? "other")),
+        make("span", { class: "soft" }, " · ended by ", make("bdi", {}, chat.end ? endedBy(chat) : "the system"), chat.closed_at ? " at " : ""),
+        chat.closed_at ? timeOf(chat.closed_at) : null)),
+};
+
+const NOTHING = {
+  loading: () => make("div", { class: "blank", "aria-busy": "true" }, make("p", { class: "soft", role: "status" }, "Loading…")),
+
+  missing: () =>
+    make("div", { class: "blank" },
+      make("h2", { id: "chat-title", tabindex: "-1" }, "This chat is not here"),
+      make("p", { class: "soft" }, "It may have been deleted since. Choose another one from the list."),
+      make("a", { class: "button", href: "#/" }, "Back to the list")),
+
+  nothing: () =>
+    make("div", { class: "blank" },
+      make("span", { class: "blank-mark" }, icon("mark")),
+      make("h2", { id: "chat-title", tabindex: "-1" }, "No chat selected"),
+      make("p", { class: "soft" }, "Choose one from the list, or press ", make("kbd", {}, "Alt"), unseen(" "), make("kbd", {}, "N"), " to accept whoever has waited longest.")),
+};

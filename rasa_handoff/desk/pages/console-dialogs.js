@@ -1,0 +1,106 @@
+// The dialogs: ending a chat, handing it over, and the list of shortcuts.
+
+import { make } from "./page-dom.js";
+import { initials } from "./console-face.js";
+import { some } from "./console-words.js";
+import { TagField } from "./console-tags.js";
+
+/** A `<dialog>` whose form is sent by `submit`; an error it throws is shown and keeps the dialog open. */
+class FormDialog {
+  constructor(id) {
+    this.dialog = document.querySelector(id);
+    this.form = this.dialog.querySelector("form");
+    this.problem = this.dialog.querySelector(".problem");
+    this.dialog.querySelector("[value=cancel]")?.addEventListener("click", () => this.dialog.close());
+    this.dialog.addEventListener("click", (event) => event.target === this.dialog && this.dialog.close());
+    this.form.addEventListener("submit", (event) => this.#send(event));
+  }
+
+  ask(submit) {
+    this.submit = submit;
+    if (this.problem) this.problem.textContent = "";
+    this.dialog.showModal();
+  }
+
+  async #send(event) {
+    if (!this.submit) return;
+    event.preventDefault();
+    const button = this.form.querySelector("[type=submit]");
+    button.disabled = true;
+    try {
+      await this.submit();
+      this.dialog.close();
+    } catch (error) {
+      this.problem.textContent = error.message;
+    } finally {
+      button.disabled = false;
+    }
+  }
+}
+
+/** Asks how a chat ended. */
+export class CloseDialog extends FormDialog {
+  #tags = new TagField(document.querySelector("#close-tags"));
+
+  constructor() {
+    super("#close-dialog");
+  }
+
+  /** `close` gets `{reason, note?, tags}`. */
+  open(close) {
+    this.form.reset();
+    this.#tags.clear();
+    this.ask(() => close(this.#answer()));
+  }
+
+  #answer() {
+    const { reason, note } = this.form.elements;
+    const answer = { reason: reason.value, tags: this.#tags.take() };
+    return note.value.trim() ? { ...answer, note: note.value.trim() } : answer;
+  }
+}
+
+/** Asks whom a chat goes to. */
+export class PassDialog extends FormDialog {
+  #choices = document.querySelector("#pass-choices");
+
+  constructor() {
+    super("#pass-dialog");
+  }
+
+  /** `pass` gets the agent's id, or null for the queue. */
+  open(desk, pass) {
+    const others = [...desk.agents.values()].filter((agent) => agent.id !== desk.me.id);
+    others.sort((a, b) => (a.presence === b.presence ? a.name.localeCompare(b.name) : a.presence === "online" ? -1 : 1));
+    this.#choices.replaceChildren(queueChoice(), ...others.map(agentChoice));
+    this.ask(() => pass(this.form.elements.agent.value || null));
+  }
+}
+
+/** Shows what the keyboard can do. */
+export class HelpDialog extends FormDialog {
+  constructor(shortcuts) {
+    super("#help-dialog");
+    document.querySelector("#help-keys").replaceChildren(...shortcuts.map(({ keys, does }) =>
+      make("div", {}, make("dt", {}, ...keys.flatMap((key, n) => [n ? " + " : "", make("kbd", {}, key)])), make("dd", {}, does))));
+  }
+
+  open() {
+    this.ask(null);
+  }
+}
+
+function queueChoice() {
+  return make("label", { class: "choice" },
+    make("input", { type: "radio", name: "agent", value: "", checked: true }),
+    make("span", {}, make("strong", {}, "Back to the queue"), make("span", { class: "soft" }, "For whoever accepts it next")));
+}
+
+function agentChoice({ id, name, presence, chats }) {
+  const away = presence !== "online";
+  return make("label", { class: "choice" },
+    make("input", { type: "radio", name: "agent", value: id, disabled: away }),
+    make("span", { class: "face small", "aria-hidden": "true" }, initials(name)),
+    make("span", {}, make("strong", { dir: "auto" }, name),
+      make("span", { class: "soft" }, away ? "Away" : `Online · ${some(chats, "open chat")}`)));
+}

@@ -1,0 +1,22 @@
+// A round sign for a person: their letters on a colour that stays theirs.
+
+import { make } from "./page-dom.js";
+import { isGuest } from "./console-words.js";
+
+const TINTS = 6;
+
+/** The sign of a chat's user; decoration, the name stands beside it. */
+export function faceOf(chat) {
+  const letters = /\p{L}/u.test(chat.user) && !isGuest(chat) ? initials(chat.user) : String(chat.number % 1000);
+  return make("span", { class: `face tint-${tintOf(chat.user)}`, "aria-hidden": "true" }, letters);
+}
+
+/** One or two letters that stand for a person. */
+export function initials(name) {
+  const words = name.trim().split(/[\s._@-]+/u).filter(Boolean).map((word) => [...word][0]);
+  return (words.length > 1 ? words[0] + words[1] : words[0] ?? "?").toUpperCase();
+}
+
+function tintOf(name) {
+  return [...name].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 997, 7) % TINTS;
+}

@@ -1,0 +1,83 @@
+// What the interface's words are called on the page.
+
+const ENDS = {
+  resolved: "Resolved",
+  unresolved: "Not resolved",
+  spam: "Spam",
+  other: "Something else",
+  agent_closed: "Ended by an agent",
+  user_left: "The user left",
+  unavailable: "Nobody was available",
+  rejected: "Turned away",
+  not_accepted: "Nobody accepted in time",
+  agent_silent: "No answer from the agent",
+  agent_left: "The agent went away",
+  user_idle: "The user stopped writing",
+  bot_resumed: "Given back to the bot",
+  failed: "Could not be delivered",
+};
+const CHANNELS = {
+  handoff: "Web chat",
+  rest: "Web (rest)",
+  socketio: "Web (socket.io)",
+  callback: "Callback",
+  cmdline: "Command line",
+  facebook: "Facebook",
+  hangouts: "Google Chat",
+  mattermost: "Mattermost",
+  rocketchat: "Rocket.Chat",
+  slack: "Slack",
+  telegram: "Telegram",
+  twilio: "Twilio",
+  twilio_voice: "Twilio Voice",
+  webexteams: "Webex",
+};
+const STATES = { sending: "Sending", sent: "Sent", delivered: "Delivered", failed: "Not delivered" };
+
+/** Why a chat ended. */
+export function endOf(reason) {
+  return ENDS[reason] ?? reason;
+}
+
+/** Who ended it, given the chat. */
+export function endedBy(chat) {
+  if (chat.end.by === "agent") return chat.agent?.name ?? "an agent";
+  return chat.end.by === "user" ? "the user" : "the system";
+}
+
+/** The user's channel. */
+export function channelOf(name) {
+  return CHANNELS[name] ?? name;
+}
+
+/** What became of a message. */
+export function stateOf(message) {
+  return STATES[message.state] ?? message.state;
+}
+
+/** Whether the user's name was made up for the web chat. */
+export function isGuest(chat) {
+  return chat.user.startsWith("web-");
+}
+
+/** How the list calls a user: a made-up web name says nothing, the chat's number does. */
+export function userOf(chat) {
+  return isGuest(chat) ? `Guest ${chat.number}` : chat.user;
+}
+
+/** Whether the user's side is there. */
+export function connectionOf(chat) {
+  if (chat.user_connected === null) return "Connection unknown";
+  return chat.user_connected ? "Connected" : "Not connected";
+}
+
+/** The stem of the CSS class for it. */
+export function connectionClass(chat) {
+  if (chat.user_connected === null) return "unknown";
+  return chat.user_connected ? "here" : "gone";
+}
+
+/** A number and its noun. */
+export function some(count, noun) {
+  return `${count} ${noun}${count === 1 ? "" : "s"}`;
+}

@@ -1,0 +1,242 @@
+// The desk: signs the agent in, keeps what is shown and what is so the same, and carries out what the agent does.
+
+import * as api from "./console-api.js";
+import { ChatPane } from "./console-chat.js";
+import { Desk } from "./console-desk.js";
+import { Details } from "./console-details.js";
+import { CloseDialog, HelpDialog, PassDialog } from "./console-dialogs.js";
+import { renderList, renderMe } from "./console-list.js";
+import * as notices from "./console-notices.js";
+import { Replies } from "./console-replies.js";
+import { listen, SHORTCUTS } from "./console-shortcuts.js";
+import { askToSignIn } from "./console-signin.js";
+import { userOf } from "./console-words.js";
+import { Live } from "./page-live.js";
+import { tickAll } from "./page-time.js";
+
+const root = document.querySelector("#desk");
+const splash = document.querySelector("#splash");
+const phone = matchMedia("(max-width: 44.99rem)");
+const desk = new Desk();
+const replies = new Replies(desk, (chatId, error) => refused(error, chatId));
+const closing = new CloseDialog();
+const passing = new PassDialog();
+const help = new HelpDialog(SHORTCUTS);
+const details = new Details(desk);
+
+const doing = {
+  accept: () => desk.chat && accept(desk.chat),
+  acceptNext: () => (desk.waiting.length > 0 ? accept(desk.waiting[0]) : notices.note("Nobody is waiting.")),
+  say: (chatId, text) => replies.say(chatId, text),
+  sayAgain: (chatId) => replies.again(chatId),
+  discard: (chatId, id) => replies.discard(chatId, id),
+  pass: () => desk.chat && desk.isMine(desk.chat) && passing.open(desk, pass),
+  end: () => desk.chat && desk.isMine(desk.chat) && closing.open(end),
+  details: () => desk.chat && details.toggle(),
+  back: () => go(null),
+  next: () => step(1),
+  previous: () => step(-1),
+  reply: () => pane.focus(),
+  list: () => (document.querySelector(".chat-link[aria-current]") ?? document.querySelector(".chat-link"))?.focus(),
+  help: () => help.open(),
+};
+const pane = new ChatPane(desk, doing);
+
+const live = new Live({
+  url: () => api.streamUrl,
+  ready: stillSignedIn,
+  onState: (state) => desk.setConnection(state),
+  handlers: {
+    hello: (data) => (desk.hello(data), load()),
+    chat: chatChanged,
+    message: (message) => desk.putMessage(message),
+    typing: ({ chat_id, typing }) => desk.userTypes(chat_id, typing),
+    agent: (agent) => desk.putAgent(agent),
+  },
+});
+
+// Signing in and out
+
+async function start() {
+  try {
+    const { agent } = await api.me();
+    begin(agent);
+  } catch (error) {
+    if (error.status === 401) return signInFirst();
+    document.querySelector("#splash-text").textContent = "The server cannot be reached. Trying again…";
+    setTimeout(start, 3_000);
+  }
+}
+
+function signInFirst(message = "") {
+  splash.hidden = true;
+  askToSignIn(begin, message);
+}
+
+function begin(agent) {
+  splash.hidden = true;
+  root.hidden = false;
+  desk.me = agent;
+  desk.setConnection("connecting");
+  live.start();
+  followAddress();
+}
+
+function leave(message) {
+  live.stop();
+  for (const dialog of document.querySelectorAll("dialog[open]")) dialog.close();
+  root.hidden = true;
+  signInFirst(message);
+}
+
+async function signOut() {
+  try {
+    await api.signOut();
+  } catch (error) {
+    if (error.status !== 401) return refused(error);
+  }
+  location.hash = "";
+  location.reload(); // the next agent at this computer finds nothing of this one's
+}
+
+async function stillSignedIn() {
+  try {
+    await api.me();
+    return true;
+  } catch (error) {
+    if (error.status === 401) leave("You have been signed out. Please sign in again; what you were writing is kept.");
+    return false;
+  }
+}
+
+async function load() {
+  try {
+    await desk.load();
+  } catch (error) {
+    if (error.status === 401) return void stillSignedIn();
+    setTimeout(() => desk.connection === "live" && load(), 2_000);
+  }
+}
+
+// What the stream tells
+
+function chatChanged(chat) {
+  const before = desk.chats.get(chat.id);
+  desk.putChat(chat);
+  if (!document.hidden && chat.id === desk.selected) desk.look();
+  if (!desk.loaded) return;
+  if (chat.state === "waiting" && before?.state !== "waiting") notices.chatWaits(chat);
+  if (!desk.isMine(chat)) return;
+  if (before?.agent && before.agent.id !== desk.me.id) notices.chatComes(chat);
+  const unread = desk.unread(chat);
+  if (before && unread > desk.unread(before)) notices.userWrote(chat, unread);
+}
+
+// What the agent does
+
+async function accept(chat) {
+  try {
+    const answer = await api.accept(chat.id);
+    desk.putChat(answer.chat);
+    notices.announce(`You have accepted ${userOf(chat)}.`);
+    go(chat.id);
+    settled(() => pane.focus());
+  } catch (error) {
+    refused(error, chat.id);
+  }
+}
+
+async function pass(agentId) {
+  const answer = await api.transfer(desk.selected, agentId);
+  desk.putChat(answer.chat);
+  notices.announce("The chat was handed over.");
+  settled(() => pane.focusHeading());
+}
+
+async function end(how) {
+  const answer = await api.close(desk.selected, how);
+  desk.putChat(answer.chat);
+  notices.announce("The chat was ended.");
+  settled(() => pane.focusHeading());
+}
+
+async function togglePresence() {
+  const presence = desk.me.presence === "online" ? "away" : "online";
+  try {
+    const { agent } = await api.setPresence(presence);
+    desk.putAgent(agent);
+    notices.announce(presence === "online" ? "You are online." : "You are away.");
+  } catch (error) {
+    refused(error);
+  }
+}
+
+// Somebody was faster, or the server said no: show how things are, and say so kindly.
+async function refused(error, chatId = null) {
+  if (error.status === 401) return void stillSignedIn();
+  if (error.status === 409) await desk.load().catch(() => {});
+  notices.note(explain(error, desk.chats.get(chatId)));
+}
+
+function explain(error, chat) {
+  if (error.code === "taken") return `${chat?.agent?.name ?? "Another agent"} has taken this chat.`;
+  if (error.code === "not_yours") return `This chat is with ${chat?.agent?.name ?? "somebody else"} now, so your message was not sent.`;
+  if (error.code === "closed") return "This chat has ended meanwhile.";
+  return error.message;
+}
+
+// Where the agent is: the address holds the chat, so that reload and the back button work
+
+function go(id) {
+  location.hash = id ? `#/chats/${encodeURIComponent(id)}` : "#/";
+}
+
+function followAddress() {
+  const [, id] = location.hash.match(/^#\/chats\/(.+)$/u) ?? [];
+  desk.select(id ? decodeURIComponent(id) : null);
+  root.dataset.view = id ? "chat" : "list";
+}
+
+function step(by) {
+  const { mine, selected } = desk;
+  if (mine.length === 0) return;
+  const at = mine.findIndex((chat) => chat.id === selected);
+  const next = mine[(Math.max(at, by > 0 ? at : 0) + by + mine.length) % mine.length];
+  go(next.id);
+  settled(() => pane.focus());
+}
+
+// Once the page shows what was just changed.
+function settled(act) {
+  setTimeout(act, 0);
+}
+
+function render() {
+  if (root.hidden) return;
+  renderMe(desk);
+  renderList(desk);
+  pane.render();
+  details.render();
+  notices.renderTitle(desk);
+  notices.renderBanner(desk);
+}
+
+desk.addEventListener("change", render);
+addEventListener("hashchange", () => {
+  const from = document.activeElement?.closest(".chat-link, .chat-head");
+  followAddress();
+  if (!from) return;
+  settled(() => (desk.selected ? (phone.matches ? pane.focusHeading() : pane.focus()) : doing.list()));
+});
+document.addEventListener("visibilitychange", () => desk.look());
+document.querySelector("#presence").addEventListener("click", togglePresence);
+document.querySelector("#sign-out").addEventListener("click", signOut);
+document.querySelector("#help").addEventListener("click", doing.help);
+document.querySelector(".skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  document.querySelector("#conversation").focus();
+});
+setInterval(() => tickAll(root), 1_000);
+notices.prepareSound();
+listen(doing);
+start();

@@ -1,0 +1,1 @@
+../../web/pages/page-time.js

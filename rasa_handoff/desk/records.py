@@ -1,0 +1,198 @@
+"""The desk's own tables: agents, chats, messages."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from rasa_handoff.model import Json
+from rasa_handoff.store import Tx
+
+Presence = Literal["online", "away"]
+
+_CHAT = (
+    "c.id, c.number, c.sender_id, c.channel, c.state, c.agent_id, a.name, c.agent_group, c.priority, c.opened_at, "
+    "c.accepted_at, c.closed_at, c.last_text, c.last_at, c.unanswered, c.end_of_chat"
+)
+_CHATS = f"SELECT {_CHAT} FROM handoff_desk_chats c LEFT JOIN handoff_desk_agents a ON a.id = c.agent_id "
+_INSERT_CHAT = (
+    "INSERT INTO handoff_desk_chats (id, number, sender_id, channel, state, agent_group, priority, opened_at, last_text, "
+    "last_at, unanswered) VALUES (:id, (SELECT coalesce(max(number), 0) + 1 FROM handoff_desk_chats), :sender_id, "
+    ":channel, 'waiting', :agent_group, :priority, :at, :last_text, :at, 0) ON CONFLICT DO NOTHING"
+)
+_ASSIGN = "UPDATE handoff_desk_chats SET state = 'open', agent_id = :agent_id, accepted_at = :at WHERE id = :id"
+_UNASSIGN = "UPDATE handoff_desk_chats SET state = 'waiting', agent_id = NULL WHERE id = :id"
+_CLOSE = (
+    "UPDATE handoff_desk_chats SET state = 'closed', closed_at = :at, unanswered = 0, end_of_chat = :end WHERE id = :id"
+)
+_USER_WROTE = (
+    "UPDATE handoff_desk_chats SET last_text = :text, last_at = :at, unanswered = unanswered + 1 WHERE id = :id"
+)
+_AGENT_WROTE = "UPDATE handoff_desk_chats SET last_text = :text, last_at = :at, unanswered = 0 WHERE id = :id"
+_INSERT_MESSAGE = (
+    "INSERT INTO handoff_desk_messages (id, chat_id, at, who, state, body) "
+    "VALUES (:id, :chat_id, :at, :who, :state, :body) ON CONFLICT DO NOTHING"
+)
+_MESSAGE = "SELECT id, chat_id, at, who, state, body FROM handoff_desk_messages "
+_SET_STATE = "UPDATE handoff_desk_messages SET state = :state WHERE id = :id AND chat_id = :chat_id"
+_AGENTS = (
+    "SELECT a.id, a.name, a.presence, a.seen_at, "
+    "(SELECT count(*) FROM handoff_desk_chats c WHERE c.agent_id = a.id AND c.state = 'open') "
+    "FROM handoff_desk_agents a "
+)
+_PUT_AGENT = (
+    "INSERT INTO handoff_desk_agents (id, name, presence, seen_at) VALUES (:id, :name, 'away', 0) "
+    "ON CONFLICT (id) DO UPDATE SET name = :name"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """Somebody who answers at the desk."""
+
+    id: str
+    name: str
+    presence: Presence  #: as they chose; whether they are there is `rasa_handoff.desk.presence`'s to say
+    seen_at: float
+    chats: int  #: open ones they have
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Chat:
+    """A handoff, as the desk sees it."""
+
+    id: str
+    number: int  #: for people to name it by
+    user: str
+    channel: str
+    state: Literal["waiting", "open", "closed"]
+    agent_id: str | None
+    agent_name: str | None
+    group: str | None
+    priority: str | None
+    opened_at: float
+    accepted_at: float | None
+    closed_at: float | None
+    last_message: str | None
+    last_at: float
+    unanswered: int
+    end: Json | None  #: reason, by, note, tags
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeskMessage:
+    """A line of a chat, as the desk shows it."""
+
+    id: str
+    chat_id: str
+    who: Literal["user", "agent", "system"]
+    name: str | None
+    text: str
+    attachments: list[Json]
+    at: float
+    state: Literal["sent", "delivered", "failed"]
+
+
+def put_agents(tx: Tx, agents: dict[str, str]) -> None:
+    """Write the agents of the settings, by id; who is new is away."""
+    for agent_id, name in agents.items():
+        tx.run(_PUT_AGENT, {"id": agent_id, "name": name})
+
+
+def agents(tx: Tx) -> list[Agent]:
+    return [_agent(row) for row in tx.all(_AGENTS + "ORDER BY a.name", {})]
+
+
+def agent(tx: Tx, agent_id: str) -> Agent | None:
+    row = tx.one(_AGENTS + "WHERE a.id = :id", {"id": agent_id})
+    return _agent(row) if row else None
+
+
+def set_presence(tx: Tx, agent_id: str, presence: Presence, now: float) -> None:
+    sql = "UPDATE handoff_desk_agents SET presence = :presence, seen_at = :at WHERE id = :id"
+    tx.run(sql, {"id": agent_id, "presence": presence, "at": now})
+
+
+def add_chat(tx: Tx, values: dict[str, Any]) -> bool:
+    """Write a new chat; False if it is there already."""
+    return tx.run(_INSERT_CHAT, values) == 1
+
+
+def chat(tx: Tx, chat_id: str) -> Chat | None:
+    row = tx.one(_CHATS + "WHERE c.id = :id", {"id": chat_id})
+    return _chat(row) if row else None
+
+
+def waiting(tx: Tx) -> list[Chat]:
+    """Who waits, longest first."""
+    return _found(tx, "WHERE c.state = 'waiting' ORDER BY c.opened_at LIMIT 500")
+
+
+def open_chats(tx: Tx) -> list[Chat]:
+    return _found(tx, "WHERE c.state = 'open' ORDER BY c.last_at DESC LIMIT 500")
+
+
+def closed(tx: Tx) -> list[Chat]:
+    """The last fifty that ended."""
+    return _found(tx, "WHERE c.state = 'closed' ORDER BY c.closed_at DESC LIMIT 50")
+
+
+def count_waiting(tx: Tx) -> int:
+    row = tx.one("SELECT count(*) FROM handoff_desk_chats WHERE state = 'waiting'", {})
+    return int(row[0]) if row else 0
+
+
+def assign(tx: Tx, chat_id: str, agent_id: str, now: float) -> None:
+    tx.run(_ASSIGN, {"id": chat_id, "agent_id": agent_id, "at": now})
+
+
+def unassign(tx: Tx, chat_id: str) -> None:
+    tx.run(_UNASSIGN, {"id": chat_id})
+
+
+def close(tx: Tx, chat_id: str, end: Json, now: float) -> None:
+    tx.run(_CLOSE, {"id": chat_id, "end": json.dumps(end, ensure_ascii=False), "at": now})
+
+
+def add_message(tx: Tx, message: DeskMessage) -> bool:
+    """Write a message and what it changes about its chat; False if it is there already."""
+    body = {"name": message.name, "text": message.text, "attachments": message.attachments}
+    values = {"id": message.id, "chat_id": message.chat_id, "at": message.at, "who": message.who}
+    if tx.run(_INSERT_MESSAGE, {**values, "state": message.state, "body": json.dumps(body, ensure_ascii=False)}) != 1:
+        return False
+    if message.who != "system":
+        sql = _USER_WROTE if message.who == "user" else _AGENT_WROTE
+        tx.run(sql, {"id": message.chat_id, "text": message.text[:200], "at": message.at})
+    return True
+
+
+def message(tx: Tx, message_id: str) -> DeskMessage | None:
+    row = tx.one(_MESSAGE + "WHERE id = :id", {"id": message_id})
+    return _message(row) if row else None
+
+
+def messages(tx: Tx, chat_id: str) -> list[DeskMessage]:
+    """The messages of a chat, in order."""
+    return [_message(row) for row in tx.all(_MESSAGE + "WHERE chat_id = :id ORDER BY at, id", {"id": chat_id})]
+
+
+def set_state(tx: Tx, chat_id: str, message_id: str, state: str) -> bool:
+    return tx.run(_SET_STATE, {"id": message_id, "chat_id": chat_id, "state": state}) == 1
+
+
+def _found(tx: Tx, where: str) -> list[Chat]:
+    return [_chat(row) for row in tx.all(_CHATS + where, {})]
+
+
+def _agent(row: tuple[Any, ...]) -> Agent:
+    return Agent(id=row[0], name=row[1], presence=row[2], seen_at=row[3], chats=row[4])
+
+
+def _chat(row: tuple[Any, ...]) -> Chat:
+    names = tuple(Chat.__dataclass_fields__)
+    return Chat(**dict(zip(names, (*row[:15], json.loads(row[15]) if row[15] else None), strict=True)))
+
+
+def _message(row: tuple[Any, ...]) -> DeskMessage:
+    return DeskMessage(id=row[0], chat_id=row[1], at=row[2], who=row[3], state=row[4], **json.loads(row[5]))

@@ -1,0 +1,179 @@
+"""Each user message of every channel: to the bot, or to the agent.
+
+Rasa hands every message to ``Agent.handle_message``, which takes the conversation's lock and calls its
+processor (rasa/core/agent.py, 3.6.21). The gate stands before the processor, inside the lock: a message
+that waited for the lock while a handoff was being opened meets it afterwards. ``PUT /model`` puts a new
+agent in place, and a model server a new processor; so the gate is set up where every agent's messages
+pass, and puts itself before whatever processor it finds there.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import Any, Callable
+
+from rasa.core.agent import Agent
+from rasa.core.channels.channel import CollectingOutputChannel, UserMessage
+
+from rasa_handoff.dialogue import Dialogue
+from rasa_handoff.errors import UnknownChat
+from rasa_handoff.model import EndReason, Handoff, Message, new_id
+from rasa_handoff.reach import Mailbox
+from rasa_handoff.settings import Settings
+from rasa_handoff.switchboard import Receipt, Switchboard
+from rasa_handoff.transcript import clean, redact_text
+
+log = logging.getLogger(__name__)
+
+LONGEST_TEXT = 64_000  #: characters
+_GUARDED = "_rasa_handoff_guarded"
+
+
+class Gate:
+    """Decides, message by message.
+
+    Args:
+        nudge: called with the id of the handoff whose user has just written: they are there.
+    """
+
+    def __init__(
+        self,
+        switchboard: Switchboard,
+        dialogue: Dialogue,
+        mailbox: Mailbox,
+        settings: Settings,
+        nudge: Callable[[str], None],
+    ) -> None:
+        self._switchboard = switchboard
+        self._mailbox = mailbox
+        self._dialogue = dialogue
+        self._settings = settings
+        self._nudge = nudge
+        self._end_words = frozenset(word.casefold() for word in settings.end_words)
+
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Stand before every agent of this process, whatever replaces it, until the end of the block."""
+        handle, trigger = Agent.handle_message, Agent.trigger_intent
+        gate = self
+
+        async def handle_message(agent: Agent, message: UserMessage) -> Any:
+            gate.guard(agent.processor)
+            return await handle(agent, message)
+
+        async def trigger_intent(agent: Agent, *args: Any, **kwargs: Any) -> Any:
+            gate.guard(agent.processor)
+            return await trigger(agent, *args, **kwargs)
+
+        Agent.handle_message, Agent.trigger_intent = handle_message, trigger_intent  # type: ignore[method-assign]
+        try:
+            yield
+        finally:
+            Agent.handle_message, Agent.trigger_intent = handle, trigger  # type: ignore[method-assign]
+
+    def guard(self, processor: Any) -> None:
+        """Stand before *processor*, once."""
+        if processor is None or getattr(processor, _GUARDED, None) is self:
+            return
+        setattr(processor, _GUARDED, self)
+        to_bot, to_bot_unasked = processor.handle_message, processor.trigger_external_user_uttered
+
+        async def handle_message(message: UserMessage) -> Any:
+            return await self.handle(message, to_bot)
+
+        async def trigger_external_user_uttered(*args: Any, **kwargs: Any) -> None:
+            tracker = kwargs["tracker"] if "tracker" in kwargs else args[2]
+            handoff = await self._switchboard.holder(tracker.sender_id)
+            if handoff is not None and handoff.is_open:
+                # A reminder, or a call from outside: the bot must not speak now.
+                log.info("gate.kept_silent handoff=%s", handoff.id)
+                return
+            await to_bot_unasked(*args, **kwargs)
+
+        processor.handle_message = handle_message
+        processor.trigger_external_user_uttered = trigger_external_user_uttered
+
+    async def handle(self, message: UserMessage, to_bot: Callable[[UserMessage], Awaitable[Any]]) -> Any:
+        """A user's message, with the conversation's lock held."""
+        if isinstance(message.output_channel, CollectingOutputChannel):
+            await self._mailbox.hand_over(message.sender_id, message.output_channel)
+        handoff = await self._switchboard.holder(message.sender_id)
+        if handoff is None:
+            return await to_bot(message)
+        if handoff.is_open:
+            self._nudge(handoff.id)
+            if await self._to_agent(message, handoff):
+                return _collected(message)
+            handoff = await self._switchboard.holder(message.sender_id)
+        if handoff is not None:
+            # It ended, and the bot does not know yet: it has to, before it can answer.
+            await self._dialogue.settle_locked(handoff.id, message.output_channel)
+            if self._is_end_word(message):
+                return _collected(message)
+        return await to_bot(message)
+
+    async def _to_agent(self, message: UserMessage, handoff: Handoff) -> bool:
+        """Give *message* to the agents' side; False if it is the bot's after all."""
+        if self._is_end_word(message):
+            return not await self._left(handoff)
+        text = clean(message.text)
+        if not text:
+            return True
+        if len(text) > LONGEST_TEXT:
+            await self._refuse(message, handoff)
+            return True
+        said = Message(
+            id=new_id(), who="user", text=redact_text(text, self._settings.redact.patterns), at=time.time()
+        )
+        receipt = await self._switchboard.said(message.sender_id, said, _external_id(message))
+        if receipt is not None:
+            await self._acknowledge(message, receipt)
+        return receipt is not None
+
+    def _is_end_word(self, message: UserMessage) -> bool:
+        return bool(message.text) and message.text.strip().casefold() in self._end_words
+
+    async def _left(self, handoff: Handoff) -> bool:
+        """The user typed that they leave; True once it has ended."""
+        try:
+            await self._switchboard.close(EndReason.USER_LEFT, handoff_id=handoff.id)
+        except UnknownChat:
+            log.debug("gate.ended_already handoff=%s", handoff.id)
+        return True
+
+    async def _acknowledge(self, message: UserMessage, receipt: Receipt) -> None:
+        """Answer a client that waits for an answer.
+
+        A client of a rest-like channel that gets nothing may take its message for lost and post it again
+        (a second time a person would read it twice), so it gets something that is no text.
+        """
+        if not self._settings.acknowledge or not isinstance(message.output_channel, CollectingOutputChannel):
+            return
+        if message.output_channel.name() == "callback":  # answers "success" by itself
+            return
+        status = receipt.handoff.status.value
+        custom = {"handoff": {"received": receipt.message_id, "status": status}}
+        await message.output_channel.send_custom_json(message.sender_id, custom)
+
+    async def _refuse(self, message: UserMessage, handoff: Handoff) -> None:
+        log.warning("gate.too_long handoff=%s characters=%s", handoff.id, len(message.text))
+        words = await self._dialogue.words(handoff, "utter_handoff_undelivered", {})
+        await message.output_channel.send_response(
+            message.sender_id, words or {"text": "This message is too long and could not be sent."}
+        )
+
+
+def _external_id(message: UserMessage) -> str:
+    """The id by which a repeat is known: the client's own, else the channel's."""
+    theirs = (message.metadata or {}).get("message_id")
+    return theirs[:200] if isinstance(theirs, str) and theirs else str(message.message_id)
+
+
+def _collected(message: UserMessage) -> Any:
+    """What the processor returns: the answers, where the channel collects them."""
+    if isinstance(message.output_channel, CollectingOutputChannel):
+        return message.output_channel.messages
+    return None

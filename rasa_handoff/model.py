@@ -1,0 +1,183 @@
+"""Our nouns, frozen."""
+
+from __future__ import annotations
+
+import os
+import time
+import uuid
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Literal
+
+Json = dict[str, Any]
+
+
+class Status(str, Enum):
+    """Where a handoff stands."""
+
+    REQUESTED = "requested"  #: being opened at the agent system
+    QUEUED = "queued"  #: accepted there, waiting for an agent
+    ACTIVE = "active"  #: an agent is in the chat
+    CLOSED = "closed"  #: over; the bot is back
+
+
+class EndReason(str, Enum):
+    """Why a handoff ended; a closed list that rules can rely on."""
+
+    AGENT_CLOSED = "agent_closed"
+    USER_LEFT = "user_left"
+    UNAVAILABLE = "unavailable"  #: nobody there, or outside hours
+    REJECTED = "rejected"
+    NOT_ACCEPTED = "not_accepted"  #: the accept deadline passed in the queue
+    AGENT_SILENT = "agent_silent"
+    AGENT_LEFT = "agent_left"
+    USER_IDLE = "user_idle"
+    BOT_RESUMED = "bot_resumed"  #: asked for by a rule or an operator
+    FAILED = "failed"  #: the agent system could not be reached, or said no for good
+
+
+Who = Literal["user", "agent", "bot", "system"]
+AttachmentKind = Literal["image", "audio", "video", "file", "location"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """An agent, as a user may see them."""
+
+    name: str  #: never a login
+    id: str | None = None  #: the agent system's id
+    avatar_url: str | None = None
+    department: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attachment:
+    """Something that is not text."""
+
+    url: str
+    kind: AttachmentKind = "file"
+    name: str | None = None
+    mime: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Button:
+    """A choice the user can press."""
+
+    title: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Message:
+    """What somebody wrote; its id goes along wherever it goes."""
+
+    id: str
+    who: Who
+    text: str = ""
+    name: str | None = None  #: of an agent
+    avatar_url: str | None = None
+    attachments: tuple[Attachment, ...] = ()
+    buttons: tuple[Button, ...] = ()
+    at: float = 0.0  #: seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of the conversation before the handoff."""
+
+    who: Who
+    text: str
+    at: float = 0.0  #: seconds since the epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What the bot asks for when it hands over; redacted before it is stored."""
+
+    sender_id: str
+    channel: str  #: the name of the Rasa input channel
+    transcript: tuple[Line, ...] = ()
+    parameters: Json = field(default_factory=dict)  #: slots, by name
+    last_message: str | None = None  #: the user's, that led to the handoff
+    metadata: Json = field(default_factory=dict)  #: of the user's last message, from the channel
+    backend: str | None = None  #: asked for by name; else the route decides
+    group: str | None = None
+    priority: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deadline:
+    """When somebody has waited long enough."""
+
+    due: float  #: seconds since the epoch
+    warn: float | None = None  #: when to say so first; None once said
+
+    @property
+    def next(self) -> float:
+        """When the clock has to look."""
+        return self.due if self.warn is None else min(self.warn, self.due)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Handoff:
+    """One stretch of a conversation held by the agents' side."""
+
+    id: str
+    sender_id: str
+    channel: str
+    backend: str
+    status: Status
+    opened_at: float
+    chat_id: str | None = None  #: the agent system's name of the chat, once it accepted
+    end_reason: EndReason | None = None
+    group: str | None = None
+    agent: Person | None = None
+    queue_position: int | None = None
+    accepted_at: float | None = None
+    closed_at: float | None = None
+    settled: bool = False  #: over, and the bot knows
+    last_seq: int = 0  #: of messages and deliveries
+    deadlines: dict[str, Deadline] = field(default_factory=dict)  #: accept, agent_reply, user_idle
+    notes: Json = field(default_factory=dict)  #: what the backend keeps with it
+
+    @property
+    def is_open(self) -> bool:
+        return self.status is not Status.CLOSED
+
+
+Target = Literal["agent", "user"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """Something that is to go out; one after the other within its handoff and target."""
+
+    id: str
+    handoff_id: str
+    target: Target
+    seq: int
+    kind: str  #: agent: message, status, close; user: message, notice, state, settle, replay
+    message: Message | None = None
+    body: Json = field(default_factory=dict)
+    state: Literal["pending", "done", "dead"] = "pending"
+    attempts: int = 0
+    next_at: float = 0.0  #: seconds since the epoch, as all times
+    give_up_at: float = 0.0
+    created_at: float = 0.0
+    error: str | None = None
+
+
+def new_handoff_id() -> str:
+    """A random UUID (version 4) with hyphens: some agent systems take nothing else."""
+    return str(uuid.uuid4())
+
+
+def new_id() -> str:
+    """A UUID that sorts by time (version 7, RFC 9562), so that indexes grow at one end."""
+    milliseconds = time.time_ns() // 1_000_000
+    tail = int.from_bytes(os.urandom(10), "big")
+    bits = (milliseconds << 80) | (0x7 << 76) | ((tail >> 4) & ((1 << 76) - 1))
+    bits = (bits & ~(0b11 << 62)) | (0b10 << 62)
+    text = f"{bits:032x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"

@@ -1,0 +1,267 @@
+"""Deliveries out: in order within a handoff and target, many at once, tried until done or dead."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections import deque
+from collections.abc import Awaitable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Callable
+
+from rasa_handoff.errors import (
+    BackendError,
+    ChatGone,
+    Conflict,
+    StoreError,
+    TemporaryError,
+    UnknownChat,
+    UserAway,
+    UserUnreachable,
+)
+from rasa_handoff.model import Delivery, Handoff, Target
+from rasa_handoff.store import Store, Tx, deliveries, handoffs
+from rasa_handoff.switchboard import Posted, Switchboard
+
+log = logging.getLogger(__name__)
+
+Send = Callable[[Handoff, Delivery], Awaitable[None]]
+
+# Seconds before the next try. A person is waiting: the long schedules of webhook senders are wrong here.
+_SCHEDULE = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
+_THEN_EVERY = 60.0
+_JITTER = 0.2
+_LONGEST_RETRY_AFTER = 600.0
+_AT_ONCE = 100  #: as many connections as an aiohttp session opens
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """A delivery is done or dead."""
+
+    handoff: Handoff
+    delivery: Delivery
+
+
+class _Lane:
+    """The deliveries of one handoff to one target; the first has to go before the next."""
+
+    __slots__ = ("key", "nudged", "queue", "task")
+
+    def __init__(self, key: tuple[str, str]) -> None:
+        self.key = key
+        self.queue: deque[Posted] = deque()
+        self.nudged: asyncio.Event | None = None  #: there while it waits for the next try
+        self.task: asyncio.Task[None] | None = None
+
+
+class Outbox:
+    """Sends what the switchboard posts.
+
+    Args:
+        targets: for each target, what brings a delivery there; it raises as the contract of
+            `rasa_handoff.backends.base.Backend` says, or `UserAway` and `UserUnreachable`.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        switchboard: Switchboard,
+        targets: Mapping[Target, Send],
+        now: Callable[[], float] = time.time,
+        retry_for: float = 1800.0,
+    ) -> None:
+        self._store = store
+        self._switchboard = switchboard
+        self._targets = targets
+        self._now = now
+        self._retry_for = retry_for
+        self._lanes: dict[tuple[str, str], _Lane] = {}
+        self._places = asyncio.Semaphore(_AT_ONCE)
+        self._stopping = False
+        self._held: list[Posted] | None = []  #: committed while the start looks for what waits
+        self._found: set[str] = set()
+
+    async def start(self) -> None:
+        """Take up what is waiting from before, then whatever is committed."""
+        self._store.subscribe(Posted, self._hear)
+        waiting = await self._store.read(_waiting)
+        self._found = {posted.delivery.id for posted in waiting}
+        for posted in waiting:
+            self._add(posted)
+        held, self._held = self._held or [], None
+        for posted in held:
+            self._hear(posted)
+
+    async def stop(self, seconds: float = 5.0) -> None:
+        """Let what is being sent finish; the rest waits on disk."""
+        self._stopping = True
+        tasks = [lane.task for lane in self._lanes.values() if lane.task]
+        for lane in self._lanes.values():
+            if lane.nudged:
+                lane.nudged.set()
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=seconds)
+            for task in late:
+                task.cancel()
+
+    def nudge(self, handoff_id: str) -> None:
+        """The user is there: try what waits for them without delay."""
+        lane = self._lanes.get((handoff_id, "user"))
+        if lane is not None and lane.nudged is not None:
+            lane.nudged.set()
+
+    async def retry(self, delivery_id: str) -> Delivery:
+        """Send a dead delivery again.
+
+        Raises:
+            UnknownChat: there is no such delivery.
+            Conflict: it is not dead.
+        """
+        return await self._store.write(partial(self._revive, delivery_id=delivery_id))
+
+    def _revive(self, tx: Tx, delivery_id: str) -> Delivery:
+        now = self._now()
+        if not deliveries.revive(tx, delivery_id, now, now + self._retry_for):
+            if deliveries.get(tx, delivery_id) is None:
+                raise UnknownChat("no such delivery")
+            raise Conflict("not_dead", "only a dead delivery can be sent again")
+        delivery = deliveries.get(tx, delivery_id)
+        handoff = handoffs.get(tx, delivery.handoff_id) if delivery else None
+        if delivery is None or handoff is None:
+            raise UnknownChat("no such delivery")
+        tx.announce(Posted(handoff=handoff, delivery=delivery))
+        return delivery
+
+    def _hear(self, posted: Posted) -> None:
+        """A delivery was committed; it may be among those found at the start."""
+        if self._held is not None:
+            self._held.append(posted)
+        elif posted.delivery.id in self._found:
+            self._found.discard(posted.delivery.id)
+        else:
+            self._add(posted)
+
+    def _add(self, posted: Posted) -> None:
+        key = (posted.delivery.handoff_id, posted.delivery.target)
+        lane = self._lanes.get(key)
+        if lane is None:
+            lane = self._lanes[key] = _Lane(key)
+        lane.queue.append(posted)
+        if lane.task is None and not self._stopping:
+            lane.task = asyncio.create_task(self._drain(lane))
+
+    async def _drain(self, lane: _Lane) -> None:
+        while lane.queue and not self._stopping:
+            posted = lane.queue[0]
+            await self._wait(lane, posted.delivery.next_at - self._now())
+            if self._stopping:
+                return
+            async with self._places:
+                later = await self._try(posted)
+            if later is None:
+                lane.queue.popleft()
+            else:
+                lane.queue[0] = later
+        if not lane.queue:
+            del self._lanes[lane.key]
+
+    async def _wait(self, lane: _Lane, seconds: float) -> None:
+        if seconds <= 0:
+            return
+        lane.nudged = asyncio.Event()
+        try:
+            await asyncio.wait_for(lane.nudged.wait(), seconds)
+        except asyncio.TimeoutError:
+            pass
+        finally:
+            lane.nudged = None
+
+    async def _try(self, posted: Posted) -> Posted | None:
+        """Send once; what is left to do later, if anything."""
+        handoff, delivery = posted.handoff, posted.delivery
+        try:
+            await self._targets[delivery.target](handoff, delivery)
+        except (TemporaryError, UserAway) as error:
+            return await self._later(posted, error)
+        except (BackendError, UserUnreachable) as error:
+            await self._bury(posted, error, exhausted=False)
+        except Exception as error:  # ours to mend, but the message must not be lost with it
+            log.exception("outbox.error id=%s handoff=%s kind=%s", delivery.id, handoff.id, delivery.kind)
+            return await self._later(posted, error)
+        else:
+            await self._write(partial(self._done, posted=posted))
+        return None
+
+    def _done(self, tx: Tx, posted: Posted) -> None:
+        if deliveries.done(tx, posted.delivery.id):
+            tx.announce(Outcome(handoff=posted.handoff, delivery=replace(posted.delivery, state="done")))
+
+    async def _later(self, posted: Posted, error: Exception) -> Posted | None:
+        delivery, now = posted.delivery, self._now()
+        if now >= delivery.give_up_at:
+            await self._bury(posted, error, exhausted=True)
+            return None
+        pause = pause_after(delivery.attempts, getattr(error, "retry_after", None))
+        delivery = replace(
+            delivery,
+            attempts=delivery.attempts + 1,
+            next_at=min(now + pause, delivery.give_up_at),
+            error=_what(error),
+        )
+        log.info("outbox.retry id=%s handoff=%s attempt=%s %s", delivery.id, posted.handoff.id, delivery.attempts, error)
+        await self._write(lambda tx: deliveries.failed(tx, delivery))
+        return replace(posted, delivery=delivery)
+
+    async def _bury(self, posted: Posted, error: Exception, *, exhausted: bool) -> None:
+        attempts = posted.delivery.attempts + 1
+        dead = replace(posted.delivery, state="dead", attempts=attempts, error=_what(error))
+        log.error("outbox.dead id=%s handoff=%s kind=%s %s", dead.id, posted.handoff.id, dead.kind, error)
+        gone = isinstance(error, ChatGone)
+        await self._write(partial(self._dead, handoff=posted.handoff, dead=dead, gone=gone, exhausted=exhausted))
+
+    def _dead(self, tx: Tx, handoff: Handoff, dead: Delivery, gone: bool, exhausted: bool) -> None:
+        if deliveries.failed(tx, dead):
+            self._switchboard.gave_up(tx, handoff, dead, gone=gone, exhausted=exhausted)
+            tx.announce(Outcome(handoff=handoff, delivery=dead))
+
+    async def _write(self, change: Callable[[Tx], object]) -> None:
+        """Write what became of a delivery. It has been sent: until that is on disk nothing else of its lane goes."""
+        while True:
+            try:
+                await self._store.write(change)
+                return
+            except StoreError as error:
+                if self._stopping:
+                    return
+                log.error("outbox.not_written %s", error)
+                await asyncio.sleep(1.0)
+
+
+def pause_after(attempts: int, retry_after: float | None = None) -> float:
+    """Seconds until the next try, after so many failed ones before this."""
+    base = _SCHEDULE[attempts] if attempts < len(_SCHEDULE) else _THEN_EVERY
+    pause = base * random.uniform(1 - _JITTER, 1 + _JITTER)
+    if retry_after is not None:
+        return min(max(retry_after, pause), _LONGEST_RETRY_AFTER)
+    return pause
+
+
+def _what(error: Exception) -> str:
+    """What came back, for people: our own errors say it, of others only the kind is safe to keep."""
+    return str(error) if isinstance(error, (BackendError, UserUnreachable)) else type(error).__name__
+
+
+def _waiting(tx: Tx) -> list[Posted]:
+    known: dict[str, Handoff | None] = {}
+    found: list[Posted] = []
+    for delivery in deliveries.pending(tx):
+        if delivery.handoff_id not in known:
+            known[delivery.handoff_id] = handoffs.get(tx, delivery.handoff_id)
+        handoff = known[delivery.handoff_id]
+        if handoff is not None:
+            found.append(Posted(handoff=handoff, delivery=delivery))
+    return found

@@ -1,0 +1,138 @@
+"""Everything that runs, wired together once, at server start."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Callable
+
+from rasa_handoff import backends
+from rasa_handoff.access import Access
+from rasa_handoff.backends.base import Backend, Surroundings
+from rasa_handoff.clock import Clock
+from rasa_handoff.errors import BackendError, ChatGone
+from rasa_handoff.events import MessageStatus
+from rasa_handoff.live import Hub
+from rasa_handoff.model import Delivery, EndReason, Handoff
+from rasa_handoff.outbox import Outbox, Outcome, Send
+from rasa_handoff.settings import Settings
+from rasa_handoff.store import Store
+from rasa_handoff.store.stream import Entry
+from rasa_handoff.switchboard import Switchboard, Typed
+from rasa_handoff.tasks import Tasks
+
+log = logging.getLogger(__name__)
+
+
+class Runtime:
+    """The parts, started and stopped in order.
+
+    Args:
+        folder: where a relative database path begins.
+    """
+
+    def __init__(
+        self, settings: Settings, access: Access, folder: Path, now: Callable[[], float] = time.time
+    ) -> None:
+        self.settings = settings
+        self.access = access
+        self.hub = Hub()
+        self.store = Store(_absolute(settings.database, folder))
+        self.backends: Mapping[str, Backend] = {
+            name: backends.load(name)(section) for name, section in settings.backends.items()
+        }
+        self.switchboard = Switchboard(self.store, self.backends, settings, now)
+        self.clock = Clock(self.store, self.switchboard, self.backends, now, settings.retention)
+        self.outbox: Outbox
+        self._now = now
+        self._tasks = Tasks()
+
+    async def open(self, to_user: Send) -> None:
+        """Open the database and start the backends: from here on handoffs can be asked for.
+
+        Args:
+            to_user: brings a delivery to the user's side.
+
+        Raises:
+            StoreError: the database cannot be opened, or another process has it.
+        """
+        await self.store.open()
+        self.outbox = Outbox(
+            self.store,
+            self.switchboard,
+            {"agent": self._to_agent, "user": to_user},
+            self._now,
+            self.settings.delivery_timeout,
+        )
+        self.store.subscribe(Entry, lambda entry: self.hub.tell(f"user:{entry.sender_id}", entry))
+        self.store.subscribe(Typed, lambda typed: self.hub.tell(f"user:{typed.handoff.sender_id}", typed))
+        self.store.subscribe(Outcome, self._report)
+        around = Surroundings(
+            store=self.store,
+            apply=self.switchboard.apply,
+            applied=self.switchboard.applied,
+            access=self.access,
+        )
+        for backend in self.backends.values():
+            await backend.start(around)
+
+    async def start(self) -> None:
+        """Take up what was left from before, and begin to deliver."""
+        await self.switchboard.recover()
+        await self.outbox.start()
+        self.clock.start()
+        log.info("handoff.ready database=%s backends=%s", self.store.database, ",".join(self.backends))
+
+    async def stop(self) -> None:
+        """End what runs; what is not delivered waits on disk."""
+        self.hub.end_all()
+        await self.clock.stop()
+        await self.outbox.stop()
+        await self._tasks.stop()
+        for backend in self.backends.values():
+            await backend.stop()
+        await self.store.close()
+
+    def later(self, seconds: float, work: Callable[..., Coroutine[Any, Any, Any]], *values: Any) -> None:
+        """Run *work* in a while, unless the server stops before."""
+        asyncio.get_running_loop().call_later(seconds, lambda: self._tasks.start(work(*values)))
+
+    async def _to_agent(self, handoff: Handoff, delivery: Delivery) -> None:
+        there = delivery.body.get("there")
+        if there:  # a chat that was opened too late, perhaps not at the backend that has the handoff
+            handoff = replace(handoff, **there)
+        backend = self.backends.get(handoff.backend)
+        if backend is None:
+            raise BackendError(handoff.backend, f"deliver a {delivery.kind}", detail="it is not in the settings")
+        if delivery.kind == "close":
+            try:
+                await backend.close(handoff, EndReason(delivery.body["reason"]))
+            except ChatGone:
+                log.debug("handoff.closed_there_already id=%s", handoff.id)
+        elif delivery.message is not None:
+            await backend.send(handoff, delivery.message)
+
+    async def _report_to_backend(self, outcome: Outcome) -> None:
+        state = "delivered" if outcome.delivery.state == "done" else "rejected"
+        theirs = outcome.delivery.body.get("theirs")
+        if theirs:
+            status = MessageStatus(
+                chat_id=outcome.handoff.chat_id or "", message_id=theirs, state=state, cause=outcome.delivery.error
+            )
+            await self.switchboard.report(outcome.handoff, status)
+
+    def _report(self, outcome: Outcome) -> None:
+        if outcome.delivery.target == "user" and outcome.delivery.kind == "message":
+            self._tasks.start(self._report_to_backend(outcome))
+
+
+def _absolute(database: str, folder: Path) -> str:
+    """A relative path of an SQLite file, from *folder* on."""
+    _, separator, path = database.partition("sqlite:///")
+    if not separator or path.startswith("/"):
+        return database
+    return f"sqlite:///{folder / path}"

@@ -1,0 +1,241 @@
+"""A connection to SQLite or PostgreSQL that runs the same statements on both."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+from pathlib import Path
+from typing import Any, Callable, Protocol
+
+from rasa_handoff.errors import StoreError, StoreInUse
+from rasa_handoff.store import schema
+
+Row = tuple[Any, ...]
+_NAMED = re.compile(r"(?<!:):([a-z_]+)")
+
+
+class Connection(Protocol):
+    """What the writer and the readers need of a database driver."""
+
+    def begin(self) -> None: ...
+    def commit(self) -> None: ...
+    def rollback(self) -> None: ...
+    def run(self, sql: str, values: dict[str, Any]) -> int: ...
+    def all(self, sql: str, values: dict[str, Any]) -> list[Row]: ...
+    def one(self, sql: str, values: dict[str, Any]) -> Row | None: ...
+    def close(self) -> None: ...
+
+
+class Database(Protocol):
+    """Where the data is."""
+
+    name: str
+    reads_block: bool  #: a read waits for a network, so it belongs in a thread
+    lost: tuple[type[Exception], ...]  #: errors after which the connection is of no more use
+
+    def hold(self) -> None: ...
+    def let_go(self) -> None: ...
+    def connect(self) -> Connection: ...
+    def connect_reader(self) -> Connection: ...
+
+
+def at(url: str) -> Database:
+    """The database that *url* names (``sqlite:///relative.db``, ``sqlite:////absolute.db``, ``postgresql://…``)."""
+    if url.startswith("sqlite:///"):
+        return SQLite(Path(url[len("sqlite:///") :]))
+    return PostgreSQL(url)
+
+
+def prepare(connection: Connection) -> None:
+    """Create the tables, or upgrade them, in one transaction."""
+    connection.begin()
+    try:
+        connection.run("CREATE TABLE IF NOT EXISTS handoff_schema (version INTEGER NOT NULL)", {})
+        row = connection.one("SELECT version FROM handoff_schema", {})
+        if row is None:
+            connection.run("INSERT INTO handoff_schema (version) VALUES (0)", {})
+        schema.upgrade(lambda sql, values=None: connection.run(sql, values or {}), row[0] if row else 0)
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+
+
+class SQLite:
+    """One file, one process that writes it."""
+
+    name = "sqlite"
+    reads_block = False
+    lost = (sqlite3.OperationalError,)
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    def hold(self) -> None:
+        """Make this process the file's only writer, until `let_go` or its end.
+
+        Two writing processes would be slower than one, and run into SQLite's WAL-reset corruption
+        bug (3.7.0 to 3.51.2, https://sqlite.org/wal.html#walreset).
+
+        Raises:
+            StoreInUse: another process is.
+            StoreError: the file cannot be made or opened.
+        """
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            lock = os.open(f"{self.path}.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            # SQLite gives its -wal and -shm files the permissions of the file itself.
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600))
+        except OSError as error:
+            raise StoreError(f"cannot open the database {self.path}: {error.strerror}") from error
+        if not _locked(lock):
+            os.close(lock)
+            raise StoreInUse(
+                f"another process writes the database {self.path}, and SQLite serves one Rasa process. "
+                "Stop the other one, run with one Sanic worker, or share a PostgreSQL database by setting "
+                "`database: postgresql://…` under rasa_handoff.HandoffInput in credentials.yml"
+            )
+        self._lock = lock
+
+    def let_go(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def connect(self) -> SQLiteConnection:
+        connection = SQLiteConnection(sqlite3.connect(self.path, isolation_level=None, check_same_thread=False))
+        connection.pragma("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=1000", "cache_size=-16000")
+        return connection
+
+    def connect_reader(self) -> SQLiteConnection:
+        """A connection that can neither write nor checkpoint."""
+        raw = sqlite3.connect(
+            f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+        )
+        return SQLiteConnection(raw)
+
+
+def _locked(lock: int) -> bool:
+    """Lock the file for this process, without waiting; False if another has it."""
+    try:
+        if os.name == "nt":  # pragma: no cover
+            import msvcrt
+
+            msvcrt.locking(lock, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        else:
+            import fcntl
+
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+class SQLiteConnection:
+    """SQLite speaks our statements as they are written."""
+
+    def __init__(self, raw: sqlite3.Connection) -> None:
+        self._raw = raw
+        self._execute = raw.execute
+        self.close = raw.close
+
+    def pragma(self, *settings: str) -> None:
+        for setting in settings:
+            self._execute(f"PRAGMA {setting}")
+
+    def begin(self) -> None:
+        self._execute("BEGIN IMMEDIATE")
+
+    def commit(self) -> None:
+        self._execute("COMMIT")
+
+    def rollback(self) -> None:
+        if self._raw.in_transaction:
+            self._execute("ROLLBACK")
+
+    def run(self, sql: str, values: dict[str, Any]) -> int:
+        return self._execute(sql, values).rowcount
+
+    def all(self, sql: str, values: dict[str, Any]) -> list[Row]:
+        return self._execute(sql, values).fetchall()
+
+    def one(self, sql: str, values: dict[str, Any]) -> Row | None:
+        row: Row | None = self._execute(sql, values).fetchone()
+        return row
+
+
+class PostgreSQL:
+    """A server, for more than one Rasa process."""
+
+    name = "postgresql"
+    reads_block = True
+
+    def __init__(self, url: str) -> None:
+        try:
+            import psycopg2
+        except ImportError as error:
+            raise StoreError(
+                "a PostgreSQL database needs psycopg2: pip install 'rasa_handoff[postgres]'"
+            ) from error
+        self._url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
+        self._driver = psycopg2
+        self.lost = (psycopg2.OperationalError, psycopg2.InterfaceError)
+
+    def hold(self) -> None:
+        """PostgreSQL takes many processes."""
+
+    def let_go(self) -> None:
+        """Nothing was held."""
+
+    def connect(self) -> PostgreSQLConnection:
+        try:
+            raw = self._driver.connect(self._url, connect_timeout=5, application_name="rasa_handoff")
+        except self._driver.OperationalError as error:
+            # The driver's message can repeat the connection string, password included.
+            raise StoreError("cannot connect to the PostgreSQL database; is it running, and is the URL right?") from error
+        return PostgreSQLConnection(raw)
+
+    connect_reader = connect
+
+
+class PostgreSQLConnection:
+    """psycopg2 wants ``%(name)s`` where we write ``:name``."""
+
+    def __init__(self, raw: Any) -> None:
+        raw.autocommit = True
+        self._raw = raw
+        self._cursor = raw.cursor()
+        self._known: dict[str, str] = {}
+        self.close: Callable[[], None] = raw.close
+
+    def _theirs(self, sql: str) -> str:
+        known = self._known.get(sql)
+        if known is None:
+            known = self._known[sql] = _NAMED.sub(r"%(\1)s", sql.replace("%", "%%"))
+        return known
+
+    def begin(self) -> None:
+        self._cursor.execute("BEGIN")
+
+    def commit(self) -> None:
+        self._cursor.execute("COMMIT")
+
+    def rollback(self) -> None:
+        if not self._raw.closed:
+            self._cursor.execute("ROLLBACK")
+
+    def run(self, sql: str, values: dict[str, Any]) -> int:
+        self._cursor.execute(self._theirs(sql), values)
+        return int(self._cursor.rowcount)
+
+    def all(self, sql: str, values: dict[str, Any]) -> list[Row]:
+        self._cursor.execute(self._theirs(sql), values)
+        rows: list[Row] = self._cursor.fetchall()
+        return rows
+
+    def one(self, sql: str, values: dict[str, Any]) -> Row | None:
+        self._cursor.execute(self._theirs(sql), values)
+        row: Row | None = self._cursor.fetchone()
+        return row

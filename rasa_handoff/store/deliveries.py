@@ -1,0 +1,108 @@
+"""What is to go out: waiting, done, or dead until a person looks at it."""
+
+from __future__ import annotations
+
+import json
+
+from rasa_handoff.model import Delivery, Message
+from rasa_handoff.store import messages
+from rasa_handoff.store.database import Row
+from rasa_handoff.store.writer import Tx
+
+_INSERT = (
+    "INSERT INTO handoff_deliveries (id, handoff_id, target, seq, kind, message_id, body, state, attempts, next_at, "
+    "give_up_at, created_at, error) VALUES (:id, :handoff_id, :target, :seq, :kind, :message_id, :body, 'pending', 0, "
+    ":created_at, :give_up_at, :created_at, NULL)"
+)
+_SELECT = (
+    "SELECT d.id, d.handoff_id, d.target, d.seq, d.kind, d.message_id, m.body, d.body, d.state, d.attempts, "
+    "d.next_at, d.give_up_at, d.created_at, d.error FROM handoff_deliveries d "
+    "LEFT JOIN handoff_messages m ON m.id = d.message_id "
+)
+_DONE = "UPDATE handoff_deliveries SET state = 'done' WHERE id = :id AND state = 'pending'"
+_FAILED = (
+    "UPDATE handoff_deliveries SET state = :state, attempts = :attempts, next_at = :next_at, error = :error "
+    "WHERE id = :id AND state = 'pending'"
+)
+_REVIVE = (
+    "UPDATE handoff_deliveries SET state = 'pending', attempts = 0, next_at = :now, give_up_at = :give_up_at, "
+    "error = NULL WHERE id = :id AND state = 'dead'"
+)
+_COUNTS = "SELECT state, count(*) FROM handoff_deliveries WHERE state IN ('pending', 'dead') GROUP BY state"
+
+
+def insert(tx: Tx, delivery: Delivery) -> None:
+    """Write a new delivery; its message, if it has one, is in the messages' table."""
+    values = {
+        "id": delivery.id,
+        "handoff_id": delivery.handoff_id,
+        "target": delivery.target,
+        "seq": delivery.seq,
+        "kind": delivery.kind,
+        "message_id": delivery.message.id if delivery.message else None,
+        "body": json.dumps(delivery.body) if delivery.body else "{}",
+        "created_at": delivery.created_at,
+        "give_up_at": delivery.give_up_at,
+    }
+    tx.run(_INSERT, values)
+
+
+def done(tx: Tx, delivery_id: str) -> bool:
+    """Mark it delivered; False if it was settled before."""
+    return tx.run(_DONE, {"id": delivery_id}) == 1
+
+
+def failed(tx: Tx, delivery: Delivery) -> bool:
+    """Write the failed attempt; False if it was settled before."""
+    values = {"id": delivery.id, "state": delivery.state, "attempts": delivery.attempts}
+    return tx.run(_FAILED, {**values, "next_at": delivery.next_at, "error": delivery.error}) == 1
+
+
+def revive(tx: Tx, delivery_id: str, now: float, give_up_at: float) -> bool:
+    """Send a dead one again; False if it is not dead."""
+    return tx.run(_REVIVE, {"id": delivery_id, "now": now, "give_up_at": give_up_at}) == 1
+
+
+def get(tx: Tx, delivery_id: str) -> Delivery | None:
+    row = tx.one(_SELECT + "WHERE d.id = :id", {"id": delivery_id})
+    return _delivery(row) if row else None
+
+
+def pending(tx: Tx) -> list[Delivery]:
+    """Everything that waits, in the order it has to go."""
+    return [_delivery(row) for row in tx.all(_SELECT + "WHERE d.state = 'pending' ORDER BY d.handoff_id, d.seq", {})]
+
+
+def pending_of(tx: Tx, handoff_id: str) -> list[Delivery]:
+    sql = _SELECT + "WHERE d.handoff_id = :id AND d.state = 'pending' ORDER BY d.seq"
+    return [_delivery(row) for row in tx.all(sql, {"id": handoff_id})]
+
+
+def unfinished(tx: Tx, most: int = 1000) -> list[Delivery]:
+    """What waits and what is dead, oldest first: for people to look at."""
+    sql = _SELECT + "WHERE d.state = 'pending' OR d.state = 'dead' ORDER BY d.created_at LIMIT :most"
+    return [_delivery(row) for row in tx.all(sql, {"most": most})]
+
+
+def counts(tx: Tx) -> dict[str, int]:
+    """How many wait and how many are dead."""
+    return {"pending": 0, "dead": 0, **{row[0]: row[1] for row in tx.all(_COUNTS, {})}}
+
+
+def _delivery(row: Row) -> Delivery:
+    message: Message | None = messages.loads(row[5], row[6]) if row[5] and row[6] else None
+    return Delivery(
+        id=row[0],
+        handoff_id=row[1],
+        target=row[2],
+        seq=row[3],
+        kind=row[4],
+        message=message,
+        body=json.loads(row[7]),
+        state=row[8],
+        attempts=row[9],
+        next_at=row[10],
+        give_up_at=row[11],
+        created_at=row[12],
+        error=row[13],
+    )

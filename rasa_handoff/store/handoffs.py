@@ -1,0 +1,173 @@
+"""Handoffs, and the requests that led to them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Any
+
+from rasa_handoff.model import Deadline, EndReason, Handoff, Line, Person, Request, Status
+from rasa_handoff.store.database import Row
+from rasa_handoff.store.writer import Tx
+
+_FIELDS = (
+    "id, sender_id, channel, backend, status, opened_at, chat_id, end_reason, agent_group, agent, "
+    "queue_position, accepted_at, closed_at, settled, last_seq, deadlines, notes"
+)
+_INSERT = (
+    f"INSERT INTO handoff_handoffs ({_FIELDS}, due_at) VALUES (:id, :sender_id, :channel, :backend, :status, "
+    ":opened_at, :chat_id, :end_reason, :agent_group, :agent, :queue_position, :accepted_at, :closed_at, :settled, "
+    ":last_seq, :deadlines, :notes, :due_at)"
+)
+_UPDATE = (
+    "UPDATE handoff_handoffs SET backend = :backend, status = :status, chat_id = :chat_id, "
+    "end_reason = :end_reason, agent_group = :agent_group, agent = :agent, queue_position = :queue_position, "
+    "accepted_at = :accepted_at, closed_at = :closed_at, settled = :settled, last_seq = :last_seq, "
+    "deadlines = :deadlines, notes = :notes, due_at = :due_at WHERE id = :id"
+)
+_TOUCH = "UPDATE handoff_handoffs SET last_seq = :last_seq, deadlines = :deadlines, due_at = :due_at WHERE id = :id"
+_COUNT = "UPDATE handoff_handoffs SET last_seq = :last_seq WHERE id = :id"
+_UNSETTLED = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE sender_id = :sender_id AND settled = 0"
+_BY_ID = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE id = :id"
+_BY_CHAT = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE backend = :backend AND chat_id = :chat_id ORDER BY opened_at"
+_OPEN = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE status <> 'closed' ORDER BY opened_at LIMIT :most"
+_UNTOLD = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE settled = 0 AND status = :status"
+_LAST = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE sender_id = :sender_id ORDER BY opened_at DESC LIMIT 1"
+_DUE = "SELECT id FROM handoff_handoffs WHERE due_at <= :now ORDER BY due_at LIMIT :most"
+_COUNT_OPEN = "SELECT count(*) FROM handoff_handoffs WHERE status <> 'closed'"
+
+
+def insert(tx: Tx, handoff: Handoff, request: Request) -> None:
+    """Write a new handoff and what the bot asked for."""
+    tx.run(_INSERT, {**_state(handoff), **_origin(handoff)})
+    body = json.dumps(asdict(request), ensure_ascii=False)
+    tx.run("INSERT INTO handoff_requests (handoff_id, body) VALUES (:id, :body)", {"id": handoff.id, "body": body})
+
+
+def update(tx: Tx, handoff: Handoff) -> None:
+    """Write everything about *handoff* that can change."""
+    tx.run(_UPDATE, _state(handoff))
+
+
+def touch(tx: Tx, handoff: Handoff) -> None:
+    """Write what each message changes: the count and the deadlines."""
+    values = {"id": handoff.id, "last_seq": handoff.last_seq}
+    tx.run(_TOUCH, {**values, "deadlines": _deadlines(handoff), "due_at": due_at(handoff)})
+
+
+def count(tx: Tx, handoff: Handoff) -> None:
+    """Write how many messages and deliveries it has."""
+    tx.run(_COUNT, {"id": handoff.id, "last_seq": handoff.last_seq})
+
+
+def unsettled(tx: Tx, sender_id: str) -> Handoff | None:
+    """The handoff of this conversation that is open, or closed and the bot does not know yet."""
+    rows = tx.all(_UNSETTLED, {"sender_id": sender_id})
+    found = [_handoff(row) for row in rows]
+    return next((each for each in found if each.is_open), found[-1] if found else None)
+
+
+def get(tx: Tx, handoff_id: str) -> Handoff | None:
+    row = tx.one(_BY_ID, {"id": handoff_id})
+    return _handoff(row) if row else None
+
+
+def by_chat(tx: Tx, backend: str, chat_id: str) -> Handoff | None:
+    """The handoff with this chat: the open one, else the last (a chat id may serve several handoffs)."""
+    found = [_handoff(row) for row in tx.all(_BY_CHAT, {"backend": backend, "chat_id": chat_id})]
+    return next((each for each in found if each.is_open), found[-1] if found else None)
+
+
+def last(tx: Tx, sender_id: str) -> Handoff | None:
+    """The newest handoff of this conversation."""
+    row = tx.one(_LAST, {"sender_id": sender_id})
+    return _handoff(row) if row else None
+
+
+def all_open(tx: Tx, most: int = 1000) -> list[Handoff]:
+    """The open handoffs, oldest first."""
+    return [_handoff(row) for row in tx.all(_OPEN, {"most": most})]
+
+
+def count_open(tx: Tx) -> int:
+    row = tx.one(_COUNT_OPEN, {})
+    return int(row[0]) if row else 0
+
+
+def unsettled_in(tx: Tx, status: Status) -> list[Handoff]:
+    """Every handoff with this status that is not settled, of all conversations."""
+    return [_handoff(row) for row in tx.all(_UNTOLD, {"status": status.value})]
+
+
+def due(tx: Tx, now: float, most: int = 200) -> list[str]:
+    """Ids of the handoffs whose next deadline or warning has come."""
+    return [row[0] for row in tx.all(_DUE, {"now": now, "most": most})]
+
+
+def request_of(tx: Tx, handoff_id: str) -> Request | None:
+    """What the bot asked for when this handoff was opened."""
+    row = tx.one("SELECT body FROM handoff_requests WHERE handoff_id = :id", {"id": handoff_id})
+    if row is None:
+        return None
+    body = json.loads(row[0])
+    return Request(**{**body, "transcript": tuple(Line(**line) for line in body["transcript"])})
+
+
+def due_at(handoff: Handoff) -> float | None:
+    """When the clock has to look at *handoff* next."""
+    if not handoff.is_open or not handoff.deadlines:
+        return None
+    return min(deadline.next for deadline in handoff.deadlines.values())
+
+
+def _origin(handoff: Handoff) -> dict[str, Any]:
+    return {"sender_id": handoff.sender_id, "channel": handoff.channel, "opened_at": handoff.opened_at}
+
+
+def _state(handoff: Handoff) -> dict[str, Any]:
+    return {
+        "id": handoff.id,
+        "backend": handoff.backend,
+        "status": handoff.status.value,
+        "chat_id": handoff.chat_id,
+        "end_reason": handoff.end_reason.value if handoff.end_reason else None,
+        "agent_group": handoff.group,
+        "agent": json.dumps(asdict(handoff.agent)) if handoff.agent else None,
+        "queue_position": handoff.queue_position,
+        "accepted_at": handoff.accepted_at,
+        "closed_at": handoff.closed_at,
+        "settled": int(handoff.settled),
+        "last_seq": handoff.last_seq,
+        "deadlines": _deadlines(handoff),
+        "notes": json.dumps(handoff.notes),
+        "due_at": due_at(handoff),
+    }
+
+
+def _deadlines(handoff: Handoff) -> str:
+    return json.dumps({name: [each.due, each.warn] for name, each in handoff.deadlines.items()})
+
+
+def _handoff(row: Row) -> Handoff:
+    return Handoff(
+        id=row[0],
+        sender_id=row[1],
+        channel=row[2],
+        backend=row[3],
+        status=_STATUS[row[4]],
+        opened_at=row[5],
+        chat_id=row[6],
+        end_reason=EndReason(row[7]) if row[7] else None,
+        group=row[8],
+        agent=Person(**json.loads(row[9])) if row[9] else None,
+        queue_position=row[10],
+        accepted_at=row[11],
+        closed_at=row[12],
+        settled=bool(row[13]),
+        last_seq=row[14],
+        deadlines={name: Deadline(due=each[0], warn=each[1]) for name, each in json.loads(row[15]).items()},
+        notes=json.loads(row[16]),
+    )
+
+
+_STATUS = {status.value: status for status in Status}

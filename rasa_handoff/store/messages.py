@@ -1,0 +1,54 @@
+"""What user and agent wrote during a handoff, and which of it has been seen before."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from rasa_handoff.model import Attachment, Button, Message
+from rasa_handoff.store.writer import Tx
+
+_INSERT = "INSERT INTO handoff_messages (id, handoff_id, seq, body) VALUES (:id, :handoff_id, :seq, :body)"
+_SEE = "INSERT INTO handoff_seen (scope, event_id, at) VALUES (:scope, :event_id, :at) ON CONFLICT DO NOTHING"
+
+
+def first_sight(tx: Tx, scope: str, event_id: str, now: float) -> bool:
+    """Remember this id; False if it was seen before in *scope*."""
+    return tx.run(_SEE, {"scope": scope, "event_id": event_id, "at": now}) == 1
+
+
+def insert(tx: Tx, handoff_id: str, seq: int, message: Message) -> None:
+    tx.run(_INSERT, {"id": message.id, "handoff_id": handoff_id, "seq": seq, "body": dumps(message)})
+
+
+def of(tx: Tx, handoff_id: str) -> list[Message]:
+    """The messages of a handoff, in order."""
+    sql = "SELECT id, body FROM handoff_messages WHERE handoff_id = :id ORDER BY seq"
+    return [loads(row[0], row[1]) for row in tx.all(sql, {"id": handoff_id})]
+
+
+def dumps(message: Message) -> str:
+    """A message as JSON, without its id and without what is empty."""
+    body: dict[str, Any] = {"who": message.who, "text": message.text, "at": message.at}
+    if message.name:
+        body["name"] = message.name
+    if message.avatar_url:
+        body["avatar_url"] = message.avatar_url
+    if message.attachments:
+        body["attachments"] = [[a.url, a.kind, a.name, a.mime] for a in message.attachments]
+    if message.buttons:
+        body["buttons"] = [[b.title, b.payload] for b in message.buttons]
+    return json.dumps(body, ensure_ascii=False)
+
+
+def loads(message_id: str, body: str) -> Message:
+    """The message that `dumps` wrote."""
+    known = json.loads(body)
+    attachments = known.pop("attachments", ())
+    buttons = known.pop("buttons", ())
+    return Message(
+        id=message_id,
+        attachments=tuple(Attachment(url=a[0], kind=a[1], name=a[2], mime=a[3]) for a in attachments),
+        buttons=tuple(Button(title=b[0], payload=b[1]) for b in buttons),
+        **known,
+    )

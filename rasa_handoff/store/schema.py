@@ -1,0 +1,150 @@
+"""The tables, and how an older database becomes today's."""
+
+from __future__ import annotations
+
+from typing import Any, Callable
+
+from rasa_handoff.errors import StoreError
+
+_VERSION_1 = """
+CREATE TABLE handoff_handoffs (
+    id             TEXT PRIMARY KEY,
+    sender_id      TEXT NOT NULL,
+    channel        TEXT NOT NULL,
+    backend        TEXT NOT NULL,
+    status         TEXT NOT NULL,
+    opened_at      DOUBLE PRECISION NOT NULL,
+    chat_id        TEXT,
+    end_reason     TEXT,
+    agent_group    TEXT,
+    agent          TEXT,
+    queue_position INTEGER,
+    accepted_at    DOUBLE PRECISION,
+    closed_at      DOUBLE PRECISION,
+    settled        INTEGER NOT NULL,
+    last_seq       INTEGER NOT NULL,
+    deadlines      TEXT NOT NULL,
+    notes          TEXT NOT NULL,
+    due_at         DOUBLE PRECISION
+);
+CREATE UNIQUE INDEX handoff_one_open ON handoff_handoffs (sender_id) WHERE status <> 'closed';
+CREATE INDEX handoff_unsettled ON handoff_handoffs (sender_id) WHERE settled = 0;
+CREATE INDEX handoff_by_sender ON handoff_handoffs (sender_id, opened_at);
+CREATE INDEX handoff_by_chat ON handoff_handoffs (backend, chat_id);
+CREATE INDEX handoff_due ON handoff_handoffs (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX handoff_over ON handoff_handoffs (closed_at) WHERE closed_at IS NOT NULL;
+
+CREATE TABLE handoff_requests (
+    handoff_id TEXT PRIMARY KEY,
+    body       TEXT NOT NULL
+);
+
+CREATE TABLE handoff_messages (
+    id         TEXT PRIMARY KEY,
+    handoff_id TEXT NOT NULL,
+    seq        INTEGER NOT NULL,
+    body       TEXT NOT NULL
+);
+CREATE INDEX handoff_messages_in_order ON handoff_messages (handoff_id, seq);
+
+CREATE TABLE handoff_deliveries (
+    id         TEXT PRIMARY KEY,
+    handoff_id TEXT NOT NULL,
+    target     TEXT NOT NULL,
+    seq        INTEGER NOT NULL,
+    kind       TEXT NOT NULL,
+    message_id TEXT,
+    body       TEXT NOT NULL,
+    state      TEXT NOT NULL,
+    attempts   INTEGER NOT NULL,
+    next_at    DOUBLE PRECISION NOT NULL,
+    give_up_at DOUBLE PRECISION NOT NULL,
+    created_at DOUBLE PRECISION NOT NULL,
+    error      TEXT
+);
+CREATE INDEX handoff_deliveries_waiting ON handoff_deliveries (handoff_id, seq) WHERE state = 'pending';
+CREATE INDEX handoff_deliveries_dead ON handoff_deliveries (created_at) WHERE state = 'dead';
+CREATE INDEX handoff_deliveries_of ON handoff_deliveries (handoff_id);
+
+CREATE TABLE handoff_seen (
+    scope    TEXT NOT NULL,
+    event_id TEXT NOT NULL,
+    at       DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (scope, event_id)
+);
+CREATE INDEX handoff_seen_by_age ON handoff_seen (at);
+
+CREATE TABLE handoff_stream (
+    sender_id TEXT NOT NULL,
+    id        BIGINT NOT NULL,
+    event     TEXT NOT NULL,
+    data      TEXT NOT NULL,
+    at        DOUBLE PRECISION NOT NULL,
+    source    TEXT,
+    waiting   INTEGER NOT NULL,
+    PRIMARY KEY (sender_id, id)
+);
+CREATE UNIQUE INDEX handoff_stream_once ON handoff_stream (sender_id, source) WHERE source IS NOT NULL;
+CREATE INDEX handoff_stream_waiting ON handoff_stream (sender_id, id) WHERE waiting = 1;
+CREATE INDEX handoff_stream_by_age ON handoff_stream (at);
+
+CREATE TABLE handoff_desk_agents (
+    id       TEXT PRIMARY KEY,
+    name     TEXT NOT NULL,
+    presence TEXT NOT NULL,
+    seen_at  DOUBLE PRECISION NOT NULL
+);
+
+CREATE TABLE handoff_desk_chats (
+    id          TEXT PRIMARY KEY,
+    number      INTEGER NOT NULL,
+    sender_id   TEXT NOT NULL,
+    channel     TEXT NOT NULL,
+    state       TEXT NOT NULL,
+    agent_id    TEXT,
+    agent_group TEXT,
+    priority    TEXT,
+    opened_at   DOUBLE PRECISION NOT NULL,
+    accepted_at DOUBLE PRECISION,
+    closed_at   DOUBLE PRECISION,
+    last_text   TEXT,
+    last_at     DOUBLE PRECISION NOT NULL,
+    unanswered  INTEGER NOT NULL,
+    end_of_chat TEXT
+);
+CREATE INDEX handoff_desk_chats_waiting ON handoff_desk_chats (opened_at) WHERE state = 'waiting';
+CREATE INDEX handoff_desk_chats_open ON handoff_desk_chats (agent_id) WHERE state = 'open';
+CREATE INDEX handoff_desk_chats_closed ON handoff_desk_chats (closed_at) WHERE state = 'closed';
+CREATE INDEX handoff_desk_chats_by_number ON handoff_desk_chats (number);
+
+CREATE TABLE handoff_desk_messages (
+    id      TEXT PRIMARY KEY,
+    chat_id TEXT NOT NULL,
+    at      DOUBLE PRECISION NOT NULL,
+    who     TEXT NOT NULL,
+    state   TEXT NOT NULL,
+    body    TEXT NOT NULL
+);
+CREATE INDEX handoff_desk_messages_in_order ON handoff_desk_messages (chat_id, at, id);
+"""
+
+# One entry a version; a released entry is never edited, the next change is a new one.
+VERSIONS: tuple[str, ...] = (_VERSION_1,)
+
+
+def upgrade(run: Callable[..., Any], have: int) -> None:
+    """Bring a database at version *have* (0: empty) to today's, inside the caller's transaction.
+
+    Raises:
+        StoreError: the database was made by a newer rasa_handoff.
+    """
+    if have > len(VERSIONS):
+        raise StoreError(
+            f"the database has schema version {have}, this rasa_handoff knows {len(VERSIONS)}; "
+            "install the newer rasa_handoff that made it"
+        )
+    for version in range(have, len(VERSIONS)):
+        for statement in VERSIONS[version].split(";"):
+            if statement.strip():
+                run(statement)
+        run("UPDATE handoff_schema SET version = :version", {"version": version + 1})

@@ -1,0 +1,1 @@
+"""Sanic routes: the actions' API, vendor webhooks, the user's own stream, health."""

@@ -1,0 +1,105 @@
+"""How requests are read and answered: bounded, strict, and the same everywhere."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+from collections.abc import Awaitable
+from typing import Any, Callable
+
+from sanic.request import Request
+from sanic.response import HTTPResponse, raw
+
+from rasa_handoff import strict_json
+from rasa_handoff.errors import Conflict, NotAuthentic, StoreError, WebhookError
+
+log = logging.getLogger(__name__)
+
+LARGEST_BODY = 256 * 1024  #: bytes
+
+Handler = Callable[..., Awaitable[HTTPResponse]]
+
+
+class TooLarge(WebhookError):
+    """The body is larger than we take."""
+
+    status = 413
+
+
+class TooMany(WebhookError):
+    """Too many tries; come back later."""
+
+    status = 429
+
+    def __init__(self, message: str, retry_after: int) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+# Conflict carries its own code.
+_CODES = {400: "malformed", 404: "unknown", 413: "too_large", 429: "too_many"}
+
+
+def answering(handler: Handler) -> Handler:
+    """Turn what a handler raises into the answer that docs/http.md promises."""
+
+    @functools.wraps(handler)
+    async def answer(*args: Any, **kwargs: Any) -> HTTPResponse:
+        try:
+            return await handler(*args, **kwargs)
+        except WebhookError as error:
+            return refusal(error)
+        except StoreError as error:
+            log.error("web.not_stored %s", error)
+            text = "the database cannot take this now; try again"
+            return as_json({"error": {"code": "unavailable", "message": text}}, 503, {"Retry-After": "1"})
+
+    return answer
+
+
+def refusal(error: WebhookError) -> HTTPResponse:
+    """The answer to a request that has no effect."""
+    if isinstance(error, NotAuthentic):
+        return raw(b"", status=401, headers={"WWW-Authenticate": "Bearer"})
+    code = error.code if isinstance(error, Conflict) else _CODES.get(error.status, "refused")
+    headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else None
+    return as_json({"error": {"code": code, "message": str(error)}}, error.status, headers)
+
+
+def as_json(payload: Any, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
+    body = json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
+    return raw(body, status, {"Cache-Control": "no-store", **(headers or {})}, content_type="application/json")
+
+
+def nothing() -> HTTPResponse:
+    return raw(b"", status=204)
+
+
+async def body_of(request: Request) -> bytes:
+    """The raw body, read only as far as we take it. The route is one with ``stream=True``.
+
+    Raises:
+        TooLarge: it is larger than `LARGEST_BODY`.
+    """
+    announced = request.headers.get("content-length")
+    if announced is not None and announced.isdigit() and int(announced) > LARGEST_BODY:
+        raise TooLarge("the body is larger than 256 kB")
+    body = b""
+    while True:
+        chunk = await request.stream.read()
+        if not chunk:
+            return body
+        body += chunk
+        if len(body) > LARGEST_BODY:
+            raise TooLarge("the body is larger than 256 kB")
+
+
+async def payload_of(request: Request) -> dict[str, Any]:
+    """The body as a JSON object.
+
+    Raises:
+        TooLarge, Malformed.
+    """
+    body = await body_of(request)
+    return strict_json.loads_object(body) if body else {}

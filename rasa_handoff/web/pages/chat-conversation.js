@@ -1,0 +1,209 @@
+// The conversation as this page knows it. Everything that changes it goes through here and is told by a "change" event.
+
+import * as api from "./chat-api.js";
+import * as memory from "./chat-memory.js";
+import { change } from "./chat-words.js";
+import { newId } from "./page-id.js";
+import { Live } from "./page-live.js";
+
+const TYPING_LASTS = 8_000;
+
+/** Who the user is to the server, what was said, and who has the conversation. */
+export class Conversation extends EventTarget {
+  state = null; //: the handoff's, as the interface describes it
+  typing = null; //: who is typing, by name, or "" for somebody
+  connection = "connecting";
+  lost = false; //: the server does not know this conversation
+  busy = false; //: a message is on its way to its answer
+  #kept = memory.recall();
+  #live = null;
+  #typingEnds = null;
+
+  constructor() {
+    super();
+    for (const line of this.lines) if (line.state === "sending") line.state = "failed";
+    memory.onChangeElsewhere(() => this.#readAgain());
+  }
+
+  get lines() {
+    return this.#kept.lines;
+  }
+
+  get withPeople() {
+    return ["queued", "active"].includes(this.state?.status);
+  }
+
+  // Beginning and ending
+
+  /** Make sure the server knows us, and listen to it. */
+  async begin() {
+    try {
+      await this.#introduce();
+    } catch {
+      this.#set({ connection: "unreachable" });
+      setTimeout(() => this.begin(), 3_000);
+    }
+  }
+
+  async startOver() {
+    if (this.withPeople) await this.leave().catch(() => {});
+    this.#live?.stop();
+    this.#live = null;
+    this.#kept = { sender: null, token: null, last: null, told: null, lines: [] };
+    this.#set({ state: null, typing: null, lost: false, connection: "connecting" });
+    await this.begin();
+  }
+
+  leave() {
+    return api.leave(this.#kept);
+  }
+
+  tellTyping(now) {
+    return this.withPeople ? api.typing(this.#kept, now) : null;
+  }
+
+  async #introduce() {
+    if (!this.#kept.token) {
+      const { sender, token } = await api.openConversation();
+      Object.assign(this.#kept, { sender, token });
+      this.#changed();
+    }
+    if (!this.#live) this.#listen();
+  }
+
+  #listen() {
+    this.#live = new Live({
+      url: () => api.streamUrl(this.#kept),
+      ready: () => this.#isKnown(),
+      onState: (connection) => this.#set({ connection }),
+      handlers: {
+        hello: ({ handoff }) => this.#set({ state: handoff }),
+        message: (message, id) => this.#received(message, id),
+        handoff: (state, id) => this.#moved(state, id),
+        typing: ({ typing, name }) => this.#othersType(typing ? name ?? "" : null),
+      },
+    });
+    this.#live.start();
+  }
+
+  // An event stream that breaks cannot say why, a request can.
+  async #isKnown() {
+    try {
+      await api.typing(this.#kept, false);
+      return true;
+    } catch (error) {
+      if (error.isUnknown) this.#forgotten();
+      return false;
+    }
+  }
+
+  #forgotten() {
+    this.#live?.stop();
+    this.#set({ lost: true, state: null });
+  }
+
+  // What the user says: in order, one at a time, repeated under the same id
+
+  say(text, payload = text) {
+    const at = Date.now() / 1000;
+    this.lines.push({ id: newId(), who: "user", text, payload, at, state: "sending" });
+    this.again();
+  }
+
+  /** Send what waits, also what failed before. */
+  again() {
+    for (const line of this.lines) if (line.state === "failed") line.state = "sending";
+    this.#changed();
+    if (!this.busy) this.#sendAll();
+  }
+
+  discard(id) {
+    this.#kept.lines = this.lines.filter((line) => line.id !== id);
+    this.#changed();
+  }
+
+  // Nothing overtakes: after a failure whatever was written behind it waits with it.
+  async #sendAll() {
+    this.busy = true;
+    try {
+      await this.#introduce();
+      for (let line; (line = this.lines.find(({ state }) => state === "sending")); ) await this.#send(line);
+    } catch (error) {
+      if (error.isUnknown) this.#forgotten();
+      for (const line of this.lines) if (line.state === "sending") line.state = "failed";
+    } finally {
+      this.busy = false;
+      this.#changed();
+    }
+  }
+
+  async #send(line) {
+    try {
+      const answers = await api.say(this.#kept, line.payload, line.id);
+      line.state = "sent";
+      answers.forEach((answer, n) => this.#answered(answer, `${line.id}/${n}`));
+    } catch (error) {
+      if (error.passes || error.isUnknown) throw error;
+      // It will never be taken as it is; what was written behind it may.
+      Object.assign(line, { state: "refused", problem: error.message });
+    }
+    this.#changed();
+  }
+
+  #answered({ text, image, buttons, attachment, custom }, id) {
+    const receipt = custom?.handoff;
+    if (receipt) this.state = { ...this.state, status: receipt.status };
+    if (!text && !image && !buttons?.length && !attachment) return;
+    this.#add({ id, who: "bot", text, image, buttons, attachment, at: Date.now() / 1000 });
+  }
+
+  // What the stream tells; an event that is told again is known by its id
+
+  #received(message, id) {
+    this.#kept.last = id || this.#kept.last;
+    if (message.who !== "system") this.#othersType(null);
+    this.#add(message);
+    this.#changed();
+  }
+
+  #moved(state, id) {
+    this.#kept.last = id || this.#kept.last;
+    const text = change(this.#kept.told, state);
+    this.#kept.told = state;
+    if (text) this.#add({ id: `handoff ${id}`, who: "system", text, at: state.at });
+    // The greeting of a connection has the newest state, what follows it may be older.
+    if (!this.state?.at || state.at >= this.state.at) this.state = state;
+    if (state.status !== "active") this.typing = null;
+    this.#changed();
+  }
+
+  #othersType(typing) {
+    clearTimeout(this.#typingEnds);
+    if (typing !== null) this.#typingEnds = setTimeout(() => this.#othersType(null), TYPING_LASTS);
+    this.#set({ typing });
+  }
+
+  #add(line) {
+    if (this.lines.some(({ id }) => id === line.id)) return;
+    if (line.who === "system" && this.lines.at(-1)?.text === line.text) return;
+    this.lines.push(line);
+    this.dispatchEvent(new CustomEvent("line", { detail: line }));
+  }
+
+  #readAgain() {
+    const { sender } = this.#kept;
+    this.#kept = memory.recall();
+    if (sender !== this.#kept.sender) return location.reload();
+    this.dispatchEvent(new Event("change"));
+  }
+
+  #set(values) {
+    Object.assign(this, values);
+    this.#changed();
+  }
+
+  #changed() {
+    memory.keep(this.#kept);
+    this.dispatchEvent(new Event("change"));
+  }
+}

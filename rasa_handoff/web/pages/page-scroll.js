@@ -1,0 +1,36 @@
+// Keeps a conversation at its newest line, unless its reader has scrolled up.
+
+const NEAR = 80;
+
+/** Watches a scrolling element; `more` is the button that leads back down. */
+export class Follow {
+  #box;
+  #more;
+  #near = true;
+
+  constructor(box, more) {
+    this.#box = box;
+    this.#more = more;
+    box.addEventListener("scroll", () => this.#look(), { passive: true });
+    more.addEventListener("click", () => this.toEnd());
+    new ResizeObserver(() => this.#near && this.toEnd()).observe(box);
+    more.hidden = true;
+  }
+
+  /** Something was added; `own` is true for what the reader wrote. */
+  grew(own = false) {
+    if (this.#near || own) this.toEnd();
+    else this.#more.hidden = false;
+  }
+
+  toEnd() {
+    this.#box.scrollTop = this.#box.scrollHeight;
+    this.#near = true;
+    this.#more.hidden = true;
+  }
+
+  #look() {
+    this.#near = this.#box.scrollHeight - this.#box.scrollTop - this.#box.clientHeight < NEAR;
+    if (this.#near) this.#more.hidden = true;
+  }
+}

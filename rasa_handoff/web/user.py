@@ -1,0 +1,156 @@
+"""What a user's page asks for besides saying something: a name, the stream, typing, leaving."""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import AsyncIterator
+from typing import Callable
+
+from sanic import Blueprint
+from sanic.request import Request
+from sanic.response import HTTPResponse, redirect
+
+from rasa_handoff import signing
+from rasa_handoff import strict_json as read
+from rasa_handoff.errors import Malformed, NotAuthentic, UnknownChat
+from rasa_handoff.live import Listener
+from rasa_handoff.model import EndReason, Handoff, Json, Status
+from rasa_handoff.runtime import Runtime
+from rasa_handoff.store import stream
+from rasa_handoff.store.stream import Entry
+from rasa_handoff.switchboard import Changed, Typed, state_of
+from rasa_handoff.web import sse
+from rasa_handoff.web.answers import answering, as_json, nothing, payload_of
+from rasa_handoff.web.pages import Pages
+
+OURS = "web-"  #: how the names we give begin; they open only with their token
+LONGEST_NAME = 255
+_CHANNEL = "handoff"
+
+
+class UserApi:
+    """The routes for a user's page.
+
+    Args:
+        running: gives the runtime, which is there once the server has started.
+        chat_page: whether to serve the chat page, too.
+    """
+
+    def __init__(self, running: Callable[[], Runtime], *, chat_page: bool) -> None:
+        self._running = running
+        self._pages = Pages("rasa_handoff.web", "chat.html") if chat_page else None
+
+    def add_to(self, blueprint: Blueprint) -> None:
+        for method, path, handler in (
+            ("POST", "/conversations", self.begin),
+            ("GET", "/stream", self.stream),
+            ("POST", "/typing", self.typing),
+            ("POST", "/leave", self.leave),
+        ):
+            name = f"user_{handler.__name__}"
+            blueprint.add_route(answering(handler), path, [method], name=name, stream=method == "POST")
+        if self._pages is not None:
+            blueprint.add_route(answering(self._page), "/chat/", ["GET"], name="chat_page", strict_slashes=True)
+            blueprint.add_route(answering(self._to_page), "/chat", ["GET"], name="chat_to_page", strict_slashes=True)
+            blueprint.add_route(answering(self._file), "/chat/<name:str>", ["GET"], name="chat_file")
+
+    async def _page(self, request: Request) -> HTTPResponse:
+        return self._pages.serve(request)  # type: ignore[union-attr]
+
+    async def _to_page(self, request: Request) -> HTTPResponse:
+        return redirect(f"{request.path}/")
+
+    async def _file(self, request: Request, name: str) -> HTTPResponse:
+        return self._pages.serve(request, name)  # type: ignore[union-attr]
+
+    # -- who asks -----------------------------------------------------------------------------
+
+    async def begin(self, request: Request) -> HTTPResponse:
+        access = self._running().access
+        header = request.headers.get("authorization")
+        if header is not None:
+            signing.require_bearer(header, access.token)
+        sender = read.text(await payload_of(request), "sender", max_length=LONGEST_NAME, required=False)
+        if sender is not None and header is None:
+            raise NotAuthentic("only the server's token gives a name of your choice")
+        sender = sender or OURS + secrets.token_urlsafe(16)
+        return as_json({"sender": sender, "token": signing.conversation_token(access.secret, sender)}, 201)
+
+    def require_token(self, sender: str, token: str | None) -> None:
+        """Require *token* to open the conversation *sender*."""
+        signing.require_conversation_token(self._running().access.secret, sender, token)
+
+    async def _named(self, request: Request) -> tuple[str, Json]:
+        payload = await payload_of(request)
+        sender = read.text(payload, "sender", max_length=LONGEST_NAME)
+        self.require_token(sender, read.text(payload, "token", max_length=200, required=False))
+        return sender, payload
+
+    # -- what they do -------------------------------------------------------------------------
+
+    async def typing(self, request: Request) -> HTTPResponse:
+        sender, payload = await self._named(request)
+        await self._running().switchboard.user_typing(sender, read.boolean(payload, "typing"))
+        return nothing()
+
+    async def leave(self, request: Request) -> HTTPResponse:
+        sender, _ = await self._named(request)
+        try:
+            await self._running().switchboard.close(EndReason.USER_LEFT, sender_id=sender)
+        except UnknownChat:
+            pass  # it is over, which is what they want
+        return nothing()
+
+    async def stream(self, request: Request) -> None:
+        sender = request.args.get("sender") or ""
+        self.require_token(sender, request.args.get("token"))
+        after = _number(request.headers.get("last-event-id") or request.args.get("after") or "0")
+        runtime = self._running()
+        topic = f"user:{sender}"
+        listener = runtime.hub.listen(topic)
+        if runtime.hub.count(topic) == 1:
+            await runtime.switchboard.user_presence(sender, True)
+        try:
+            await sse.serve(request, self._events(runtime, sender, after, listener))
+        finally:
+            runtime.hub.leave(topic, listener)
+            if runtime.hub.count(topic) == 0:
+                runtime.later(0, runtime.switchboard.user_presence, sender, False)
+
+    async def _events(self, runtime: Runtime, sender: str, after: int, listener: Listener) -> AsyncIterator[str]:
+        handoff = await runtime.switchboard.holder(sender)
+        state = state_of(handoff, handoff.opened_at) if handoff else None
+        yield sse.event("hello", json.dumps({"handoff": state}))
+        # The listener hears from now on; what the database has until now comes first.
+        while entries := await runtime.store.read(lambda tx: stream.after(tx, sender, after)):
+            for entry in entries:
+                yield sse.event(entry.event, entry.data, entry.id)
+            after = entries[-1].id
+        async for fact in sse.heard(listener):
+            if isinstance(fact, Entry):
+                if fact.id > after:
+                    after = fact.id
+                    yield sse.event(fact.event, fact.data, fact.id)
+            elif isinstance(fact, Typed):
+                yield sse.event("typing", json.dumps({"typing": fact.typing, "name": fact.name}))
+            else:
+                yield ": alive\n\n"
+
+
+def watch(runtime: Runtime) -> None:
+    """Tell the agents' side, when a handoff is opened, whether the user's page is there."""
+
+    def opened(changed: Changed) -> None:
+        handoff: Handoff = changed.handoff
+        if handoff.channel == _CHANNEL and handoff.status in (Status.QUEUED, Status.ACTIVE):
+            connected = runtime.hub.count(f"user:{handoff.sender_id}") > 0
+            runtime.later(0, runtime.switchboard.user_presence, handoff.sender_id, connected)
+
+    runtime.store.subscribe(Changed, opened)
+
+
+def _number(text: str) -> int:
+    if not text.isdigit() or len(text) > 18:
+        raise Malformed("after must be the id of an event")
+    return int(text)

@@ -1,0 +1,363 @@
+"""The example bot, trained and with its real action server: what it says when, on the way out and back."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from wire import Server, running
+
+from rasa_handoff import credentials, demo
+from rasa_handoff.model import EndReason
+
+ROOT = Path(__file__).resolve().parent.parent
+BOT = ROOT / "example_bot"
+TOKEN = "e" * 40
+ANSWER = {
+    "id": "0b6d0b5c-8a2e-4c7b-9d0e-000000000001",
+    "sender_id": "ann",
+    "channel": "rest",
+    "backend": "desk",
+    "status": "queued",
+    "end_reason": None,
+    "agent": None,
+    "group": None,
+    "queue_position": 1,
+    "opened_at": 1.0,
+    "accepted_at": None,
+    "closed_at": None,
+}
+UNHAPPY = {"unavailable", "rejected", "not_accepted", "agent_silent", "agent_left", "failed"}
+GIBBERISH = "zxqj wvkk pfft"
+
+pytestmark = pytest.mark.processes
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running(Server(TOKEN)) as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def action_server(server: Server) -> Iterator[str]:
+    """The URL of the bot's action server, which talks to *server*."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "rasa_sdk", "--actions", "example_bot.actions", "--port", str(port)]
+    environment = {**os.environ, "HANDOFF_URL": server.url, "HANDOFF_TOKEN": TOKEN}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment)
+    try:
+        wait_for(f"http://127.0.0.1:{port}/health", process)
+        yield f"http://127.0.0.1:{port}/webhook"
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline and process.poll() is None:
+        with suppress(OSError), urllib.request.urlopen(url, timeout=5):
+            return
+        time.sleep(0.1)
+    pytest.fail(f"{url} does not answer")
+
+
+@pytest.fixture(scope="module")
+def agent(action_server: str) -> Any:
+    from rasa.core.agent import Agent
+    from rasa.utils.endpoints import EndpointConfig
+
+    model = asyncio.run(demo._trained(demo.Options(folder=ROOT)))
+    return Agent.load(model, action_endpoint=EndpointConfig(action_server))
+
+
+class Chat:
+    """One user's conversation with the bot."""
+
+    def __init__(self, agent: Any, server: Server) -> None:
+        self.agent = agent
+        self.server = server
+        self.sender_id = f"user-{uuid4()}"
+
+    def answer(self, **changes: Any) -> None:
+        """What the plugin says to the next request for a person."""
+        self.server.answers["POST /handoffs"] = 200, {"handoff": {**ANSWER, **changes}}
+
+    async def say(self, text: str) -> list[str]:
+        """The responses that the bot gives to *text*, by name."""
+        from rasa.core.channels.channel import CollectingOutputChannel, UserMessage
+
+        before = await self.events()
+        await self.agent.handle_message(UserMessage(text, CollectingOutputChannel(), self.sender_id))
+        return _responses((await self.events())[len(before) :])
+
+    async def end(self, reason: EndReason) -> list[str]:
+        """The responses that the bot gives when it is told, as the plugin tells it, that a handoff has ended."""
+        from rasa.core.channels.channel import CollectingOutputChannel
+        from rasa.shared.core.events import ActionExecuted, ConversationResumed, SlotSet
+
+        before = await self.events()
+        async with self.agent.lock_store.lock(self.sender_id):
+            tracker = await self.agent.processor.get_tracker(self.sender_id)
+            told = [
+                ActionExecuted(action_name="action_listen"),
+                ConversationResumed(),
+                SlotSet(key="handoff_status", value="closed"),
+                SlotSet(key="handoff_end_reason", value=reason.value),
+            ]
+            tracker.update_with_events(told, self.agent.domain)
+            await self.agent.trigger_intent("handoff_closed", [], CollectingOutputChannel(), tracker)
+        return _responses((await self.events())[len(before) :])
+
+    async def events(self) -> list[Any]:
+        return list((await self.tracker()).events)
+
+    async def tracker(self) -> Any:
+        return await self.agent.tracker_store.get_or_create_tracker(self.sender_id)
+
+
+def _responses(events: list[Any]) -> list[str]:
+    return [event.metadata["utter_action"] for event in events if event.type_name == "bot"]
+
+
+@pytest.fixture
+def chat(agent: Any, server: Server) -> Chat:
+    chat = Chat(agent, server)
+    chat.answer()
+    return chat
+
+
+# Before
+
+
+@pytest.mark.parametrize(
+    ("text", "response"),
+    [
+        ("hello", "utter_greet"),
+        ("what are your opening hours?", "utter_hours"),
+        ("where can I find you?", "utter_location"),
+        ("how much is a service?", "utter_price"),
+        ("how long does a repair take?", "utter_duration"),
+        ("thank you", "utter_welcome"),
+        ("bye", "utter_goodbye"),
+        (GIBBERISH, "utter_rephrase"),
+    ],
+)
+async def test_the_bot_answers(chat: Chat, text: str, response: str) -> None:
+    assert await chat.say(text) == [response]
+
+
+async def test_the_form_asks_and_checks_and_is_empty_again(chat: Chat) -> None:
+    assert await chat.say("please call me back") == ["utter_ask_callback_name"]
+    assert await chat.say("Ann Miller") == ["utter_ask_callback_phone"]
+    assert await chat.say("none") == ["utter_phone_unreadable", "utter_ask_callback_phone"]
+    assert await chat.say("0151 2345678") == ["utter_ask_callback_time"]
+    assert await chat.say("tomorrow at ten") == ["utter_callback_booked"]
+    assert await chat.say("call me back") == ["utter_ask_callback_name"]
+
+
+async def test_a_question_inside_the_form_is_answered_and_the_form_goes_on(chat: Chat) -> None:
+    await chat.say("please call me back")
+    assert await chat.say("what are your opening hours?") == ["utter_hours", "utter_ask_callback_name"]
+
+
+async def test_the_form_can_be_cancelled(chat: Chat) -> None:
+    await chat.say("please call me back")
+    assert await chat.say("cancel") == ["utter_callback_cancelled"]
+    assert await chat.say("cancel") == ["utter_nothing_to_cancel"]
+
+
+# On the way out
+
+
+@pytest.mark.parametrize("text", ["I want to talk to an agent", "can I speak to a human?", "/handoff_request"])
+async def test_who_asks_for_a_person_gets_one_and_the_bot_is_quiet(chat: Chat, text: str) -> None:
+    assert await chat.say(text) == ["utter_handoff_queued"]
+    tracker = await chat.tracker()
+    assert tracker.is_paused()
+    assert tracker.get_slot("handoff_status") == "queued"
+    assert json.loads(chat.server.bodies[-1])["sender_id"] == chat.sender_id
+
+
+async def test_an_agent_who_is_there_at_once_is_announced(chat: Chat) -> None:
+    chat.answer(status="active", agent={"name": "Bo"})
+    assert await chat.say("talk to an agent") == ["utter_handoff_active"]
+
+
+@pytest.mark.parametrize("reason", ["unavailable", "rejected", "failed"])
+async def test_when_nobody_is_there_the_bot_stays_with_a_way_out(chat: Chat, reason: str) -> None:
+    chat.answer(status="closed", end_reason=reason)
+    assert await chat.say("talk to an agent") == [f"utter_handoff_{reason}", "utter_handoff_way_out"]
+    assert not (await chat.tracker()).is_paused()
+    assert await chat.say("/request_callback") == ["utter_ask_callback_name"]
+
+
+async def test_the_third_misunderstanding_in_a_row_hands_over(chat: Chat) -> None:
+    assert await chat.say(GIBBERISH) == ["utter_rephrase"]
+    assert await chat.say(GIBBERISH) == ["utter_handoff_offer"]
+    assert await chat.say(GIBBERISH) == ["utter_handoff_queued"]
+
+
+async def test_misunderstandings_count_only_in_a_row(chat: Chat) -> None:
+    await chat.say(GIBBERISH)
+    await chat.say("hello")
+    assert await chat.say(GIBBERISH) == ["utter_rephrase"]
+
+
+@pytest.mark.parametrize(
+    ("text", "response"), [("yes please", "utter_handoff_queued"), ("no thanks", "utter_anything_else")]
+)
+async def test_the_offer_of_a_person_can_be_taken_or_left(chat: Chat, text: str, response: str) -> None:
+    await chat.say(GIBBERISH)
+    await chat.say(GIBBERISH)
+    assert await chat.say(text) == [response]
+
+
+async def test_who_asks_inside_the_form_gets_a_person_and_is_not_called_that(chat: Chat) -> None:
+    await chat.say("please call me back")
+    assert await chat.say("I want to talk to an agent") == ["utter_handoff_queued"]
+    tracker = await chat.tracker()
+    assert tracker.get_slot("callback_name") is None
+    assert tracker.active_loop_name == "callback_form"
+
+
+async def test_when_nobody_is_there_the_form_asks_again(chat: Chat) -> None:
+    chat.answer(status="closed", end_reason="unavailable")
+    await chat.say("please call me back")
+    asked = await chat.say("I want to talk to an agent")
+    assert asked == ["utter_handoff_unavailable", "utter_ask_callback_name"]
+
+
+# On the way back
+
+
+@pytest.mark.parametrize("reason", list(EndReason))
+async def test_every_end_has_its_words_and_the_bot_goes_on(chat: Chat, reason: EndReason) -> None:
+    await chat.say("talk to an agent")
+    way_out = ["utter_handoff_way_out"] if reason.value in UNHAPPY else []
+    assert await chat.end(reason) == ["utter_handoff_closed", *way_out]
+    tracker = await chat.tracker()
+    assert not tracker.is_paused()
+    words = [event.text for event in tracker.events if event.type_name == "bot"]
+    assert _words_for(reason) in words
+    assert await chat.say("what are your opening hours?") == ["utter_hours"]
+
+
+def _words_for(reason: EndReason) -> str:
+    from rasa.shared.core.domain import Domain
+
+    variations = Domain.load(str(BOT / "domain")).responses["utter_handoff_closed"]
+    return next(one["text"] for one in variations if reason.value in json.dumps(one.get("condition", [])))
+
+
+@pytest.mark.parametrize("reason", list(EndReason))
+async def test_an_interrupted_form_asks_its_question_again(chat: Chat, reason: EndReason) -> None:
+    await chat.say("please call me back")
+    await chat.say("Ann Miller")
+    await chat.say("I want to talk to an agent")
+    assert await chat.end(reason) == ["utter_handoff_closed", "utter_ask_callback_phone"]
+    assert await chat.say("0151 2345678") == ["utter_ask_callback_time"]
+    assert (await chat.tracker()).get_slot("callback_name") == "Ann Miller"
+
+
+async def test_a_second_handoff_goes_like_the_first(chat: Chat) -> None:
+    await chat.say("talk to an agent")
+    await chat.end(EndReason.AGENT_CLOSED)
+    assert await chat.say("talk to an agent") == ["utter_handoff_queued"]
+    assert await chat.end(EndReason.NOT_ACCEPTED) == ["utter_handoff_closed", "utter_handoff_way_out"]
+    assert await chat.say(GIBBERISH) == ["utter_rephrase"]
+    assert await chat.say(GIBBERISH) == ["utter_handoff_offer"]
+
+
+# Its files
+
+
+def test_the_data_is_valid_and_nothing_is_said_about_it(tmp_path: Path) -> None:
+    """`rasa data validate` has no complaint and no warning about the bot's files."""
+    said = rasa("data", "validate", "--fail-on-warnings", *files(BOT), cwd=tmp_path)
+    assert "UserWarning" not in said
+    assert "No story structure conflicts found" in said
+
+
+def test_the_credentials_are_good() -> None:
+    assert credentials.check(BOT / "credentials.yml").chat_page
+
+
+def test_every_end_reason_has_a_rule_and_a_slot_value() -> None:
+    from rasa.shared.core.domain import Domain
+
+    rules = (BOT / "data" / "handoff.yml").read_text()
+    slots = {slot.name: slot for slot in Domain.load(str(BOT / "domain")).slots}
+    for reason in EndReason:
+        assert f"- handoff_end_reason: {reason.value}\n" in rules
+        assert reason.value in slots["handoff_end_reason"].values
+
+
+def test_every_response_the_plugin_says_is_in_the_domain() -> None:
+    from rasa.shared.core.domain import Domain
+
+    responses = Domain.load(str(BOT / "domain")).responses
+    source = "".join(path.read_text() for path in (ROOT / "rasa_handoff").rglob("*.py"))
+    assert {name for name in re.findall(r"\butter_handoff_[a-z_]*[a-z]\b", source) if name not in responses} == set()
+
+
+def test_the_lines_of_the_readme_make_a_bot(tmp_path: Path) -> None:
+    """Pasted into a bot that knows nothing of handoffs, they load, validate and train."""
+    paste(tmp_path, "domain/handoff.yml", "data/handoff.yml", "credentials.yml")
+    write(tmp_path / "config.yml", (BOT / "config.yml").read_text())
+    write(
+        tmp_path / "domain" / "bot.yml",
+        'version: "3.1"\nintents: [greet]\nresponses:\n  utter_greet: [{text: Hi}]\n',
+    )
+    write(
+        tmp_path / "data" / "bot.yml",
+        'version: "3.1"\nnlu:\n- intent: greet\n  examples: |\n    - hi\n    - hello\n'
+        "rules:\n- rule: Greet\n  steps: [{intent: greet}, {action: utter_greet}]\n",
+    )
+    assert credentials.check(tmp_path / "credentials.yml").backends
+    options = files(tmp_path)
+    rasa("data", "validate", "--fail-on-warnings", *options, cwd=tmp_path)
+    said = rasa("train", *options, "--out", "models", cwd=tmp_path)
+    assert "Your Rasa model is trained" in said
+
+
+def paste(folder: Path, *names: str) -> None:
+    """Each named block of the README into the file it names."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    blocks = dict(re.findall(r"```yaml\n# (\S+)\n(.*?)```", readme, re.DOTALL))
+    for name in names:
+        write(folder / name, blocks[name])
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text, encoding="utf-8")
+
+
+def files(bot: Path) -> list[str]:
+    return ["--config", str(bot / "config.yml"), "--domain", str(bot / "domain"), "--data", str(bot / "data")]
+
+
+def rasa(*arguments: str, cwd: Path) -> str:
+    """What the command says; it must succeed."""
+    environment = {**os.environ, "RASA_TELEMETRY_ENABLED": "false"}
+    done = subprocess.run(
+        [sys.executable, "-m", "rasa", *arguments], cwd=cwd, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
