@@ -58,9 +58,7 @@ def ensure(folder: Path, *, url: str | None, token: str | None, want_agent: bool
             if access != kept:
                 _write(path, access)
     except OSError as error:
-        raise ConfigError(
-            [f"{path}: cannot be written ({error.strerror}); give Rasa's user that folder"]
-        ) from None
+        raise ConfigError([f"{path}: cannot be written ({error.strerror}); give Rasa's user that folder"]) from None
     return access
 
 
@@ -143,9 +141,7 @@ def _read(path: Path) -> Access | None:
     try:
         return _from_json(json.loads(content))
     except (ValueError, KeyError, TypeError):
-        raise ConfigError(
-            [f"{path}: cannot be read; delete it, and the next start makes a new one"]
-        ) from None
+        raise ConfigError([f"{path}: cannot be read; delete it, and the next start makes a new one"]) from None
 
 
 def _require_private(path: Path, found: os.stat_result, *, also: int, remedy: str) -> None:
@@ -153,9 +149,7 @@ def _require_private(path: Path, found: os.stat_result, *, also: int, remedy: st
     if os.name != "posix":
         return
     if found.st_uid != os.geteuid():
-        raise ConfigError(
-            [f"{path}: belongs to another user of this machine; delete it, or start as that user"]
-        )
+        raise ConfigError([f"{path}: belongs to another user of this machine; delete it, or start as that user"])
     if stat.S_IMODE(found.st_mode) & also:
         raise ConfigError([f"{path}: other users of this machine can get at it; run: {remedy}"])
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
 import aiohttp
 from rasa_sdk import Action, Tracker
@@ -53,7 +53,7 @@ _REFUSALS = {
 }
 
 
-class ActionHandoff(Action):  # type: ignore[misc]  # rasa_sdk has no types
+class ActionHandoff(Action):
     """Ask for a person; the bot is quiet only when an agent system accepted."""
 
     def __init__(self, timeout: float = TIMEOUT) -> None:
@@ -83,7 +83,7 @@ class ActionHandoff(Action):  # type: ignore[misc]  # rasa_sdk has no types
             return await _settle(server, tracker.sender_id, error)
 
 
-class ActionHandoffCancel(Action):  # type: ignore[misc]
+class ActionHandoffCancel(Action):
     """End the handoff of this conversation; the bot is back."""
 
     def __init__(self, timeout: float = TIMEOUT) -> None:
@@ -105,7 +105,7 @@ class ActionHandoffCancel(Action):  # type: ignore[misc]
         return [*turn.slots(handoff), ConversationResumed()]
 
 
-class ActionHandoffStatus(Action):  # type: ignore[misc]
+class ActionHandoffStatus(Action):
     """Say how the handoff of this conversation stands."""
 
     def __init__(self, timeout: float = TIMEOUT) -> None:
@@ -276,8 +276,7 @@ class _Server:
 
     def _where(self) -> str:
         """The server's address without a name and password that may be in it."""
-        parts = urlsplit(self.access.url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
+        return re.sub(r"//[^/]*@", "//", self.access.url)
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

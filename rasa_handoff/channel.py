@@ -27,7 +27,7 @@ from rasa_handoff.model import Json
 from rasa_handoff.reach import Mailbox, Reach, StreamOutput
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.settings import Settings, read_section
-from rasa_handoff.web import framing, user
+from rasa_handoff.web import framing, logs, user
 from rasa_handoff.web.answers import answering, as_json, payload_of
 from rasa_handoff.web.operators import OperatorsApi
 
@@ -116,6 +116,7 @@ class HandoffInput(InputChannel):
             want_agent="desk" in settings.backends and not settings.backends["desk"].agents,
         )
         framing.install(app)
+        logs.install()
         runtime = Runtime(settings, known, self._folder)
         dialogue = Dialogue(lambda: app.ctx.agent, runtime.store, runtime.switchboard, settings.log_to_tracker)
         reach = Reach(runtime.store, dialogue, lambda: app.ctx.input_channels)

@@ -52,7 +52,7 @@ def check(path: Path) -> Settings:
 
 def _load(path: Path) -> dict[str, Any]:
     yaml = YAML(typ="safe", pure=True)
-    yaml.version = (1, 2)  # Rasa's, in which `yes` is a word
+    yaml.version = (1, 2)  # type: ignore[assignment]  # Rasa's, in which `yes` is a word
     yaml.Constructor = _Constructor
     try:
         content = yaml.load(path.read_text(encoding="utf-8"))
@@ -67,8 +67,10 @@ def _load(path: Path) -> dict[str, Any]:
 
 def _where(error: Exception) -> str:
     """The place and the fault, without the lines around it: they may hold a secret."""
-    mark = error.problem_mark if isinstance(error, MarkedYAMLError) else None
-    return f" (line {mark.line + 1}): {error.problem.partition(' with value')[0]}" if mark else ""
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return ""
+    problem = str(error.problem).partition(" with value")[0]
+    return f" (line {error.problem_mark.line + 1}): {problem}"
 
 
 def _unset(sections: dict[str, Any]) -> list[str]:

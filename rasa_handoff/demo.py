@@ -32,6 +32,7 @@ LONGEST_START = 180.0  #: seconds until both servers must answer
 LONGEST_STOP = 8.0  #: seconds a server may take to end by itself
 LAST_WORDS = 20  #: lines shown of a server that ended
 
+_Show = Callable[[str], "str | None"]  # a line of a server's -> what a person sees of it, if anything
 _ACTIONS_PORT = ":5055/"  # as endpoints.yml has it
 _PR_SET_PDEATHSIG = 1  # from linux/prctl.h
 
@@ -151,13 +152,20 @@ async def _train(options: Options, out: Path) -> None:
         "--data", str(bot / "data"), "--out", str(out), "--fixed-model-name", BOT,
     ]
     # fmt: on
-    async with _started("training", command, options, shows=_tells_progress) as training:
+    async with _started("training", command, options, show=_progress()) as training:
         if await training.process.wait() != 0:
             raise DemoError(f"training failed:\n{await training.last_words()}")
 
 
-def _tells_progress(line: str) -> bool:
-    return "Starting to train component" in line or _Filter().shows(line)
+def _progress() -> _Show:
+    """Show each step of a training, and what went wrong."""
+    loud = _Filter()
+
+    def show(line: str) -> str | None:
+        step = re.search(r"Starting to train component '(\w+)'", line)
+        return step[1] if step else loud.show(line)
+
+    return show
 
 
 # The servers
@@ -172,13 +180,13 @@ class _Server:
     lines: deque[str] = field(default_factory=lambda: deque(maxlen=LAST_WORDS))
     listener: asyncio.Task[None] | None = None
 
-    async def listen(self, shows: Callable[[str], bool]) -> None:
+    async def listen(self, show: _Show) -> None:
         """Show those of its lines that matter, and keep the last ones."""
         assert self.process.stdout is not None
         async for line in _lines(self.process.stdout):
             self.lines.append(line)
-            if shows(line):
-                print(f"[{self.name}] {line}", flush=True)
+            if (shown := show(line)) is not None:
+                print(f"[{self.name}] {shown}", flush=True)
 
     async def last_words(self) -> str:
         """What it said last; it has ended."""
@@ -214,17 +222,17 @@ async def _servers(options: Options, model: Path, endpoints: Path) -> AsyncItera
     # fmt: on
     _say(options, "Starting the Rasa server and the action server (a quarter of a minute)")
     async with (
-        _started("actions", actions, options, shows=_Filter().shows) as action_server,
-        _started("rasa", rasa, options, shows=_Filter().shows) as rasa_server,
+        _started("actions", actions, options, show=_Filter().show) as action_server,
+        _started("rasa", rasa, options, show=_Filter().show) as rasa_server,
     ):
-        yield [rasa_server, action_server]
-        _say(options, "Stopping")
+        try:
+            yield [rasa_server, action_server]
+        finally:
+            _say(options, "Stopping")
 
 
 @contextlib.asynccontextmanager
-async def _started(
-    name: str, arguments: list[str], options: Options, *, shows: Callable[[str], bool]
-) -> AsyncIterator[_Server]:
+async def _started(name: str, arguments: list[str], options: Options, *, show: _Show) -> AsyncIterator[_Server]:
     """A process of this Python, and its end."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
@@ -235,10 +243,11 @@ async def _started(
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
+        umask=0o077,  # conversations are nobody else's business
         preexec_fn=_end_with_parent,
     )
     server = _Server(name=name, process=process)
-    server.listener = asyncio.ensure_future(server.listen(lambda line: options.verbose or shows(line)))
+    server.listener = asyncio.ensure_future(server.listen(str if options.verbose else show))
     try:
         yield server
     finally:
@@ -362,15 +371,15 @@ class _Filter:
     def __init__(self) -> None:
         self._shown = False  #: whether the line before was
 
-    def shows(self, line: str) -> bool:
-        """Whether a person should see *line*."""
+    def show(self, line: str) -> str | None:
+        """*line*, if a person should see it."""
         plain = self._COLOUR.sub("", line)
         logged = self._LOGGED.match(plain)
         if logged:
             self._shown = logged["level"] in self._LOUD
         elif plain.startswith(("Traceback ", "rasa_handoff cannot start")):
             self._shown = True
-        return self._shown
+        return line if self._shown else None
 
 
 def _say_where(options: Options, found: Access | None) -> None:

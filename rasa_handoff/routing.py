@@ -18,8 +18,7 @@ def choose(rules: Sequence[Rule], request: Request, now: datetime) -> list[Rule]
     """
     fitting = [rule for rule in _candidates(rules, request) if _fits(rule, request) and _is_open(rule, now)]
     return [
-        replace(rule, group=request.group or rule.group, priority=request.priority or rule.priority)
-        for rule in fitting
+        replace(rule, group=request.group or rule.group, priority=request.priority or rule.priority) for rule in fitting
     ]
 
 

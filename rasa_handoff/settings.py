@@ -102,9 +102,7 @@ def read_section(
     faults = _Faults()
     data = _without_blanks(_plain(section or {}), faults)
     for path, name in _unexpanded(data):
-        faults.add(
-            path, f"the environment variable {name} is not set; set it before Rasa starts, or write a value"
-        )
+        faults.add(path, f"the environment variable {name} is not set; set it before Rasa starts, or write a value")
     shape = _shaped(_Section, data, (), faults) or _Section()
     known = _known_backends() if backends is None else backends
     settings = _convert(shape, _read_backends(shape.backends, known, faults), faults)
@@ -548,20 +546,14 @@ def _read_route(shape: _Section, backends: Mapping[str, Any], faults: _Faults) -
         return tuple(Rule(to=name) for name in backends)
     if not shape.route:
         faults.add(("route",), "is empty; write at least `- {to: desk}`, or leave the setting out")
-    dates = [
-        faults.read(("holidays", index), _read_date, value, None)
-        for index, value in enumerate(shape.holidays)
-    ]
+    dates = [faults.read(("holidays", index), _read_date, value, None) for index, value in enumerate(shape.holidays)]
     holidays = frozenset(day for day in dates if day is not None)
     return tuple(
-        _read_rule(("route", index), rule, backends, holidays, faults)
-        for index, rule in enumerate(shape.route)
+        _read_rule(("route", index), rule, backends, holidays, faults) for index, rule in enumerate(shape.route)
     )
 
 
-def _read_rule(
-    path: Path, asked: Any, backends: Mapping[str, Any], holidays: frozenset[date], faults: _Faults
-) -> Rule:
+def _read_rule(path: Path, asked: Any, backends: Mapping[str, Any], holidays: frozenset[date], faults: _Faults) -> Rule:
     shape = _shaped(_Rule, asked, path, faults)
     if shape is None:
         return Rule(to="")
@@ -583,9 +575,7 @@ def _read_rule(
 
 
 def _read_when(shape: _When) -> When:
-    slots = {
-        name: tuple(value) if isinstance(value, list) else (value,) for name, value in shape.slots.items()
-    }
+    slots = {name: tuple(value) if isinstance(value, list) else (value,) for name, value in shape.slots.items()}
     return When(slots=slots, channels=tuple(shape.channels))
 
 

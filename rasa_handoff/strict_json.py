@@ -6,7 +6,6 @@ import json
 import math
 import re
 from collections.abc import Iterable
-from itertools import chain
 from typing import Any, Literal, NoReturn, overload
 
 from rasa_handoff.errors import Malformed
@@ -15,9 +14,9 @@ from rasa_handoff.model import Json
 DEEPEST = 64  #: lists and objects inside each other
 LARGEST = 2**63  #: of whole numbers, either way: what a database column holds
 
-# What makes a body worth a second look: digits or an exponent that may be too large, escapes that may
-# be a NUL or half a surrogate pair. Most bodies have none, also when they are full of UUIDs.
-_SUSPICIOUS = re.compile(rb"[0-9]{19}|(?:\A|[\s:,\[])-?[0-9.]+[eE]\+?[0-9]{3}|\\u(?:0000|[dD][89a-fA-F])")
+# Escapes that may be a NUL or half a surrogate pair; unescaped, the decoders refuse both.
+_SUSPICIOUS = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
+_CONTAINERS = (dict, list)
 
 
 def loads(body: bytes) -> Any:
@@ -34,12 +33,12 @@ def loads(body: bytes) -> Any:
     except json.JSONDecodeError as error:
         raise Malformed(f"the body is not JSON (line {error.lineno}, column {error.colno})") from None
     except RecursionError:
-        raise Malformed(f"the body has more than {DEEPEST} levels") from None
-    except ValueError:  # a number with more digits than Python reads
-        raise Malformed("the body has a number that is too large") from None
+        raise Malformed(_TOO_DEEP) from None
     # Every level has its own bracket, so few brackets are no depth.
-    if body.count(b"[") + body.count(b"{") > DEEPEST or _SUSPICIOUS.search(body):
-        _require_plain(value)
+    if body.count(b"[") + body.count(b"{") > DEEPEST:
+        _require_shallow(value)
+    if b"\\u" in body and _SUSPICIOUS.search(body):
+        _require_texts(value)
     return value
 
 
@@ -51,6 +50,9 @@ def loads_object(body: bytes) -> Json:
     return value
 
 
+_TOO_DEEP = f"the body has more than {DEEPEST} levels"
+
+
 def _unique(pairs: list[tuple[str, Any]]) -> Json:
     found = dict(pairs)
     if len(found) != len(pairs):
@@ -58,48 +60,69 @@ def _unique(pairs: list[tuple[str, Any]]) -> Json:
     return found
 
 
+def _whole(digits: str) -> int:
+    # The length first: Python takes its time with thousands of digits.
+    if len(digits) > _MOST_DIGITS or not -LARGEST <= (value := int(digits)) <= LARGEST:
+        raise Malformed("the body has a whole number beyond 64 bits")
+    return value
+
+
+def _finite(digits: str) -> float:
+    value = float(digits)
+    if not math.isfinite(value):
+        raise Malformed("the body has a number that is too large")
+    return value
+
+
 def _refuse_constant(_name: str) -> NoReturn:
     raise Malformed("the body has a number without a value (NaN or Infinity)")
 
 
-_DECODER = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse_constant)
+_MOST_DIGITS = len(str(-LARGEST))
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_unique,
+    parse_int=_whole,
+    parse_float=_finite,
+    parse_constant=_refuse_constant,
+)
 
 
-def _require_plain(value: Any) -> None:
-    """Require every number, text and level in *value* to be within bounds; without recursion."""
+def _require_shallow(value: Any) -> None:
+    """Require *value* to have few levels; level by level, without recursion."""
     level = [value]
-    depth = 0
-    while level:
-        containers = [item for item in level if isinstance(item, (dict, list))]
-        depth += bool(containers)
-        if depth > DEEPEST:
-            raise Malformed(f"the body has more than {DEEPEST} levels")
-        for item in level:
-            _require_plain_scalar(item)
-        level = [inner for outer in containers for inner in _inside(outer)]
+    for _ in range(DEEPEST):
+        level = [inner for outer in level for inner in _inside(outer) if isinstance(inner, _CONTAINERS)]
+        if not level:
+            return
+    raise Malformed(_TOO_DEEP)
 
 
-def _inside(value: Json | list[Any]) -> Iterable[Any]:
-    return chain(value, value.values()) if isinstance(value, dict) else value
+def _require_texts(value: Any) -> None:
+    """Require every text in *value*, keys too, to be one that UTF-8 and a database can hold."""
+    rest = [value]
+    while rest:
+        item = rest.pop()
+        if isinstance(item, str):
+            _require_text(item)
+            continue
+        rest.extend(_inside(item))
+        if isinstance(item, dict):
+            rest.extend(item)
 
 
-def _require_plain_scalar(value: Any) -> None:
-    if isinstance(value, str):
-        if "\0" in value or not _has_utf8(value):
-            raise Malformed("the body has text with a NUL or half a surrogate pair")
-    elif isinstance(value, int):
-        if not -LARGEST <= value <= LARGEST:
-            raise Malformed("the body has a whole number beyond 64 bits")
-    elif isinstance(value, float) and not math.isfinite(value):
-        raise Malformed("the body has a number that is too large")
-
-
-def _has_utf8(text: str) -> bool:
+def _require_text(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        return False
-    return True
+        raise Malformed("the body has text with half a surrogate pair") from None
+    if "\0" in text:
+        raise Malformed("the body has text with a NUL")
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 # Readers: one field, of the type it must have, or Malformed with the field's name and never its value

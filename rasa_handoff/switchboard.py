@@ -116,23 +116,23 @@ class Switchboard:
         """
         opening = self._opening.get(request.sender_id)
         if opening is None:
-            opening = asyncio.create_task(self._open(transcript.redact(request, self._settings.redact)))
+            opening = asyncio.create_task(self._open(request))
             self._opening[request.sender_id] = opening
             opening.add_done_callback(lambda _: self._opening.pop(request.sender_id, None))
         # The client may hang up; a chat that is being opened must still be written down.
         return await asyncio.shield(opening)
 
     async def _open(self, request: Request) -> Handoff:
-        now = datetime.fromtimestamp(self._now(), timezone.utc)
-        rules = [rule for rule in routing.choose(self._settings.route, request, now) if rule.to in self._backends]
+        rules = self._rules_for(request)
+        request = transcript.redact(request, self._settings.redact)
         handoff, found = await self._store.write(partial(self._begin, request=request, rules=rules))
         if found or not handoff.is_open:
             return handoff
         until = time.monotonic() + self._settings.open_timeout
         errors: list[BackendError] = []
         for rule in rules:
-            handoff = replace(handoff, backend=rule.to, group=request.group or rule.group)
-            asked = replace(request, group=handoff.group, priority=request.priority or rule.priority)
+            handoff = replace(handoff, backend=rule.to, group=rule.group)
+            asked = replace(request, group=rule.group, priority=rule.priority)
             try:
                 opened = await self._ask(handoff, asked, until - time.monotonic())
             except BackendError as error:
@@ -141,6 +141,10 @@ class Switchboard:
             else:
                 return await self._store.write(partial(self._opened, handoff=handoff, opened=opened))
         return await self._store.write(partial(self._refused, handoff=handoff, reason=_reason_of(errors)))
+
+    def _rules_for(self, request: Request) -> list[Rule]:
+        now = datetime.fromtimestamp(self._now(), timezone.utc)
+        return [rule for rule in routing.choose(self._settings.route, request, now) if rule.to in self._backends]
 
     def _begin(self, tx: Tx, request: Request, rules: Sequence[Rule]) -> tuple[Handoff, bool]:
         known = handoffs.unsettled(tx, request.sender_id)
@@ -416,6 +420,8 @@ class Switchboard:
         return self._close(tx, handoff, reason, tell_agents=True)
 
     def _close(self, tx: Tx, handoff: Handoff, reason: EndReason, *, tell_agents: bool) -> Handoff:
+        if handoff.status is Status.REQUESTED:  # the bot still holds the conversation
+            return self._refused(tx, handoff, reason)
         handoff = _ended(handoff, reason, self._now(), settled=False)
         if tell_agents and handoff.chat_id is not None:
             handoff = self._post(tx, handoff, "agent", "close", {"reason": reason.value})

@@ -156,10 +156,10 @@ def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
 def report(line: str) -> None:
     """Show what a line of pip's tells about progress, without its addresses and sizes."""
     word, _, rest = line.strip().partition(" ")
-    if word in ("Collecting", "Building"):
+    if word == "Collecting":
         print(f"    {word} {rest.split(' (from')[0]}", flush=True)
     elif line.startswith("Installing collected packages"):
-        print(f"    Unpacking {line.count(',') + 1} packages", flush=True)
+        print(f"    Unpacking {line.count(',') + 1}", flush=True)
     elif word in ("ERROR:", "error:"):
         print(f"    {line.strip()}", flush=True)
 

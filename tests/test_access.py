@@ -83,16 +83,13 @@ class TestEnsure:
         root = str(Path(__file__).parent.parent)
         run = [sys.executable, "-c", code, str(tmp_path)]
         both = [
-            subprocess.Popen(run, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-            for _ in range(4)
+            subprocess.Popen(run, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
         ]
         told = {process.communicate("\n", timeout=30)[0] for process in both}
         assert len(told) == 1
         assert told != {""}
 
-    def test_a_killed_start_leaves_no_half_file(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_killed_start_leaves_no_half_file(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def refuse(*_: object) -> None:
             raise OSError(28, "No space left on device")
 
@@ -173,9 +170,7 @@ class TestFind:
         assert found is not None
         assert (found.url, found.token) == ("http://rasa:5005", access.token)
 
-    def test_half_an_environment_alone_is_not_enough(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_half_an_environment_alone_is_not_enough(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("HANDOFF_TOKEN", TOKEN)
         assert find(tmp_path) is None
 

@@ -44,7 +44,7 @@ RESPONSES = (
     "utter_handoff_none",
     "utter_handoff_status",
 )
-DOMAIN = {"slots": dict.fromkeys(SLOTS, {}), "responses": dict.fromkeys(RESPONSES, [])}
+DOMAIN = {"slots": {name: {} for name in SLOTS}, "responses": {name: [] for name in RESPONSES}}
 
 Answer = tuple[int, bytes]
 PAUSE = {"event": "pause", "timestamp": None}
@@ -115,7 +115,7 @@ class Plugin:
 
         self.server = Server(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self.server.server_port}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.02,), daemon=True).start()
 
     def opens(self, answer: Answer | Callable[[], Answer]) -> None:
         self.answers["POST /webhooks/handoff/handoffs"] = answer
@@ -152,9 +152,7 @@ def call(action: str, domain: Any = DOMAIN, **tracker: Any) -> dict[str, Any]:
     return {"next_action": action, "sender_id": "u1", "tracker": state, "domain": domain}
 
 
-def run(
-    action: str, domain: Any = DOMAIN, timeout: float = 2.0, **tracker: Any
-) -> tuple[list[str], list[Any]]:
+def run(action: str, domain: Any = DOMAIN, timeout: float = 2.0, **tracker: Any) -> tuple[list[str], list[Any]]:
     """What was said (the response, or the text) and the events."""
     executor = ActionExecutor()
     for kind in (ActionHandoff, ActionHandoffCancel, ActionHandoffStatus):
@@ -442,9 +440,8 @@ class TestDomain:
         assert set(actions._WORDS) == set(RESPONSES)
 
 
-def test_rasas_own_action_server_finds_the_plugin_through_the_private_file(
-    plugin: Plugin, tmp_path: Path
-) -> None:
+@pytest.mark.processes
+def test_rasas_own_action_server_finds_the_plugin_through_the_private_file(plugin: Plugin, tmp_path: Path) -> None:
     """The whole way of one action: a real action server, started in the folder of the Rasa server."""
     plugin.opens(found("queued"))
     access.ensure(tmp_path, url=plugin.url, token=TOKEN, want_agent=False)

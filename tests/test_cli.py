@@ -260,5 +260,5 @@ ValueError: it
 2026-11-20 06:33:04 INFO     rasa.core  - fine
 2026-11-20 06:33:05 [warning  ] structured"""
     filtered = demo._Filter()
-    shown = [line.split()[-1] for line in said.splitlines() if filtered.shows(line)]
+    shown = [line.split()[-1] for line in said.splitlines() if filtered.show(line)]
     assert shown == ["look", "this", "worse", "last):", "it", "structured"]

@@ -316,24 +316,45 @@ def test_every_response_the_plugin_says_is_in_the_domain() -> None:
     assert {name for name in re.findall(r"\butter_handoff_[a-z_]*[a-z]\b", source) if name not in responses} == set()
 
 
-def test_the_lines_of_the_readme_make_a_bot(tmp_path: Path) -> None:
-    """Pasted into a bot that knows nothing of handoffs, they load, validate and train."""
+FORM_BOT = """
+version: "3.1"
+intents: [greet]
+slots:
+  name: {type: text, mappings: [{type: from_text, conditions: [{active_loop: name_form, requested_slot: name}]}]}
+forms:
+  name_form: {required_slots: [name], ignored_intents: [handoff_request, handoff_closed]}
+responses:
+  utter_ask_name: [{text: "Your name?"}]
+"""
+FORM_DATA = """
+version: "3.1"
+nlu: [{intent: greet, examples: "- hi\n- hello\n"}]
+rules:
+- rule: Greet
+  steps: [{intent: greet}, {action: name_form}, {active_loop: name_form}]
+"""
+
+
+async def test_the_lines_of_the_readme_make_a_bot(tmp_path: Path, action_server: str, server: Server) -> None:
+    """Pasted into a bot that knows nothing of handoffs, they load, validate, train and work, in a form too."""
+    from rasa.core.agent import Agent
+    from rasa.utils.endpoints import EndpointConfig
+
     paste(tmp_path, "domain/handoff.yml", "data/handoff.yml", "credentials.yml")
     write(tmp_path / "config.yml", (BOT / "config.yml").read_text())
-    write(
-        tmp_path / "domain" / "bot.yml",
-        'version: "3.1"\nintents: [greet]\nresponses:\n  utter_greet: [{text: Hi}]\n',
-    )
-    write(
-        tmp_path / "data" / "bot.yml",
-        'version: "3.1"\nnlu:\n- intent: greet\n  examples: |\n    - hi\n    - hello\n'
-        "rules:\n- rule: Greet\n  steps: [{intent: greet}, {action: utter_greet}]\n",
-    )
+    write(tmp_path / "domain" / "bot.yml", FORM_BOT)
+    write(tmp_path / "data" / "bot.yml", FORM_DATA)
     assert credentials.check(tmp_path / "credentials.yml").backends
-    options = files(tmp_path)
-    rasa("data", "validate", "--fail-on-warnings", *options, cwd=tmp_path)
-    said = rasa("train", *options, "--out", "models", cwd=tmp_path)
-    assert "Your Rasa model is trained" in said
+    rasa("data", "validate", "--fail-on-warnings", *files(tmp_path), cwd=tmp_path)
+    rasa("train", *files(tmp_path), "--out", "models", cwd=tmp_path)
+
+    chat = Chat(Agent.load(tmp_path / "models", action_endpoint=EndpointConfig(action_server)), server)
+    chat.answer()
+    assert await chat.say("/greet") == ["utter_ask_name"]
+    assert await chat.say("/handoff_request") == ["utter_handoff_queued"]
+    assert await chat.end(EndReason.AGENT_CLOSED) == ["utter_handoff_closed", "utter_ask_name"]
+    chat.answer(status="closed", end_reason="unavailable")
+    assert await chat.say("/handoff_request") == ["utter_handoff_unavailable", "utter_ask_name"]
 
 
 def paste(folder: Path, *names: str) -> None:

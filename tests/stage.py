@@ -1,0 +1,134 @@
+"""Everything but Rasa, with ends that write down what arrives there."""
+
+from __future__ import annotations
+
+import asyncio
+import time as real_time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from rasa_handoff import access
+from rasa_handoff.backends.base import Backend, Opened
+from rasa_handoff.events import AnyEvent, MessageStatus
+from rasa_handoff.model import Delivery, EndReason, Handoff, Message, Request, new_id
+from rasa_handoff.runtime import Runtime
+from rasa_handoff.settings import Settings, read_section
+
+
+class Time:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self._now = real_time.time()
+
+    def __call__(self) -> float:
+        return self._now
+
+    def advance(self, seconds: float) -> None:
+        self._now += seconds
+
+
+class Recorder(Backend):
+    """An agent system on the other end of the wire: takes what comes, fails when told to."""
+
+    name = "desk"  # under the one name that settings know without an account
+
+    class settings_model(BaseModel):  # noqa: N801
+        agents: list[Any] = []
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.opened: list[tuple[Handoff, Request]] = []
+        self.got: list[Message] = []
+        self.closed: list[EndReason] = []
+        self.reports: list[MessageStatus] = []
+        self.typed: list[bool] = []
+        self.known: list[AnyEvent] = []  #: what `look` finds
+        self.answer: Callable[[Handoff], Any] = lambda handoff: Opened(chat_id=handoff.id, queue_position=1)
+        self.trouble: list[Exception] = []  #: raised one by one by the next sends
+
+    async def open(self, handoff: Handoff, request: Request) -> Opened:
+        self.opened.append((handoff, request))
+        answer = self.answer(handoff)
+        if asyncio.iscoroutine(answer):
+            answer = await answer
+        if isinstance(answer, Exception):
+            raise answer
+        opened: Opened = answer
+        return opened
+
+    async def send(self, handoff: Handoff, message: Message) -> None:
+        if self.trouble:
+            raise self.trouble.pop(0)
+        self.got.append(message)
+
+    async def close(self, handoff: Handoff, reason: EndReason) -> None:
+        self.closed.append(reason)
+
+    async def report(self, handoff: Handoff, status: MessageStatus) -> None:
+        self.reports.append(status)
+
+    async def typing(self, handoff: Handoff, typing: bool) -> None:
+        self.typed.append(typing)
+
+    async def look(self, handoff: Handoff) -> list[AnyEvent]:
+        return self.known
+
+
+class Stage:
+    """The parts that run, a recording agent system, and a recording user's side."""
+
+    def __init__(self, database: str, folder: Path, now: Callable[[], float], **section: Any) -> None:
+        self.settings: Settings = read_section({"database": database, **section})
+        self.folder = folder
+        self.now = now
+        self.agents = Recorder()
+        self.to_user: list[tuple[Handoff, Delivery]] = []
+        self.user_trouble: list[Exception] = []
+        self.runtime: Runtime
+
+    async def up(self) -> None:
+        known = access.ensure(self.folder, url=None, token=None, want_agent=True)
+        self.runtime = Runtime(self.settings, known, self.folder, self.now)
+        self.runtime.backends["desk"] = self.agents  # type: ignore[index]
+        await self.runtime.open(self._to_user)
+        await self.runtime.start()
+
+    async def down(self) -> None:
+        await self.runtime.stop()
+
+    async def _to_user(self, handoff: Handoff, delivery: Delivery) -> None:
+        if self.user_trouble:
+            raise self.user_trouble.pop(0)
+        self.to_user.append((handoff, delivery))
+
+    # -- shorthands that read as sentences ----------------------------------------------------
+
+    async def request(self, sender_id: str = "ann", **values: Any) -> Handoff:
+        return await self.runtime.switchboard.request(Request(sender_id=sender_id, channel="handoff", **values))
+
+    async def say(self, text: str, sender_id: str = "ann", external_id: str | None = None) -> Any:
+        message = Message(id=new_id(), who="user", text=text, at=self.now())
+        return await self.runtime.switchboard.said(sender_id, message, external_id or new_id())
+
+    async def happen(self, event: AnyEvent) -> Handoff:
+        return await self.runtime.switchboard.apply("desk", event)
+
+    async def handoff(self, sender_id: str = "ann") -> Handoff | None:
+        return await self.runtime.switchboard.holder(sender_id)
+
+    def kinds_to_user(self) -> list[str]:
+        return [delivery.kind for _, delivery in self.to_user]
+
+    async def until(self, true: Callable[[], Any], seconds: float = 5.0) -> None:
+        """Wait until something holds; fail loudly when it does not."""
+        end = real_time.monotonic() + seconds
+        while not true():
+            assert real_time.monotonic() < end, "it did not happen in time"
+            await asyncio.sleep(0.005)
+
+
+

@@ -1,0 +1,114 @@
+"""The demo with its real servers: it starts, says where everything is, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rasa_handoff import demo
+
+ROOT = Path(__file__).resolve().parent.parent
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
+
+
+class Demo:
+    """`rasa-handoff demo` in a folder and on ports of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self.actions_port = _free_port(), _free_port()
+        command = [sys.executable, "-m", "rasa_handoff", "demo", "--json"]
+        ports = ["--port", str(self.port), "--actions-port", str(self.actions_port)]
+        self.process = subprocess.Popen(
+            [*command, *ports],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        self.where: dict[str, Any] = json.loads(self.process.stdout.readline())
+
+    def answers(self) -> list[int]:
+        """Those of its ports that somebody listens on."""
+        return [port for port in (self.port, self.actions_port) if _listens(port)]
+
+    def servers(self) -> list[int]:
+        """The processes that the demo started."""
+        listed = subprocess.check_output(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], text=True)
+        return [int(pid) for pid in listed.split()]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Demo]:
+    asyncio.run(demo._trained(demo.Options(folder=ROOT)))
+    for name in ("example_bot", "models"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    shutil.copy(ROOT / "endpoints.yml", tmp_path)
+    started = Demo(tmp_path)
+    try:
+        yield started
+    finally:
+        started.process.terminate()
+        started.process.communicate(timeout=30)
+
+
+def test_it_says_where_everything_is_and_ctrl_c_ends_it_all(running: Demo) -> None:
+    for page in (running.where["chat"], running.where["console"]):
+        with urllib.request.urlopen(page, timeout=10) as answer:
+            assert answer.headers.get_content_type() == "text/html"
+    (agent,) = running.where["agents"]
+    assert agent["name"]
+    assert len(agent["token"]) >= 32
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(30) == 0
+    assert running.answers() == []
+
+
+def test_when_a_server_ends_the_demo_says_so_and_ends_the_other(running: Demo) -> None:
+    os.kill(running.servers()[0], signal.SIGKILL)
+    assert running.process.wait(30) == 1
+    assert "server ended (exit code -9)" in running.process.communicate()[1]
+    assert running.answers() == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process of its parent's death")
+def test_a_killed_demo_leaves_no_orphans(running: Demo) -> None:
+    running.process.kill()
+    assert becomes_true(lambda: running.answers() == [])
+
+
+def becomes_true(claim: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if claim():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _listens(port: int) -> bool:
+    with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=2):
+        return True
+    return False
