@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Callable
 
 from rasa_handoff.backends.base import Backend
 from rasa_handoff.errors import HandoffError

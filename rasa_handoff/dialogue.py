@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING, Any, Callable
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.shared.core.events import (
@@ -132,7 +133,8 @@ class Dialogue:
             return None
         tracker = await agent.processor.get_tracker(handoff.sender_id)
         known = {name: value for name, value in values.items() if value is not None}
-        return await agent.nlg.generate(response, tracker, handoff.channel, **known)
+        found: dict[str, Any] | None = await agent.nlg.generate(response, tracker, handoff.channel, **known)
+        return found
 
 
 def _is_paused(tracker: DialogueStateTracker) -> bool:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Callable
+from typing import Any
 
 from rasa.core.agent import Agent
 from rasa.core.channels.channel import CollectingOutputChannel, UserMessage
@@ -68,11 +68,11 @@ class Gate:
             gate.guard(agent.processor)
             return await trigger(agent, *args, **kwargs)
 
-        Agent.handle_message, Agent.trigger_intent = handle_message, trigger_intent  # type: ignore[method-assign]
+        Agent.handle_message, Agent.trigger_intent = handle_message, trigger_intent
         try:
             yield
         finally:
-            Agent.handle_message, Agent.trigger_intent = handle, trigger  # type: ignore[method-assign]
+            Agent.handle_message, Agent.trigger_intent = handle, trigger
 
     def guard(self, processor: Any) -> None:
         """Stand before *processor*, once."""
@@ -125,9 +125,7 @@ class Gate:
         if len(text) > LONGEST_TEXT:
             await self._refuse(message, handoff)
             return True
-        said = Message(
-            id=new_id(), who="user", text=redact_text(text, self._settings.redact.patterns), at=time.time()
-        )
+        said = Message(id=new_id(), who="user", text=redact_text(text, self._settings.redact.patterns), at=time.time())
         receipt = await self._switchboard.said(message.sender_id, said, _external_id(message))
         if receipt is not None:
             await self._acknowledge(message, receipt)

@@ -7,10 +7,9 @@ import logging
 import random
 import time
 from collections import deque
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Callable
 
 from rasa_handoff.errors import (
     BackendError,
@@ -212,7 +211,9 @@ class Outbox:
             next_at=min(now + pause, delivery.give_up_at),
             error=_what(error),
         )
-        log.info("outbox.retry id=%s handoff=%s attempt=%s %s", delivery.id, posted.handoff.id, delivery.attempts, error)
+        log.info(
+            "outbox.retry id=%s handoff=%s attempt=%s %s", delivery.id, posted.handoff.id, delivery.attempts, error
+        )
         await self._write(lambda tx: deliveries.failed(tx, delivery))
         return replace(posted, delivery=delivery)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Awaitable, Iterable
-from functools import partial
-from typing import Any, Callable
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
 
 import aiohttp
 from rasa.core.channels.callback import CallbackInput
@@ -68,8 +67,8 @@ class StreamOutlet(Outlet):
         await self._append(handoff.sender_id, "handoff", state, delivery_id, False)
 
     async def _append(self, sender_id: str, event: str, data: Json, source: str, waiting: bool) -> None:
-        row = {"event": event, "data": data, "now": time.time(), "source": source, "waiting": waiting}
-        await self._store.write(partial(stream.append, sender_id=sender_id, **row))
+        now = time.time()
+        await self._store.write(lambda tx: stream.append(tx, sender_id, event, data, now, source, waiting))
 
 
 class StreamOutput(CollectingOutputChannel):
@@ -86,12 +85,10 @@ class StreamOutput(CollectingOutputChannel):
 
     async def _persist_message(self, message: Json) -> None:
         await super()._persist_message(message)
-        data = {name: value for name, value in message.items() if name != "recipient_id"}
-        now = time.time()
-        row = {"data": {"who": "bot", "at": now, **data}, "now": now, "source": new_id(), "waiting": self._waiting}
-        await self._store.write(
-            partial(stream.append, sender_id=message["recipient_id"], event="message", **row)
-        )
+        now, sender_id = time.time(), message["recipient_id"]
+        data = {"who": "bot", "at": now, **message}
+        del data["recipient_id"]
+        await self._store.write(lambda tx: stream.append(tx, sender_id, "message", data, now, new_id(), self._waiting))
 
 
 class Mailbox:
@@ -205,9 +202,9 @@ class Reach:
 
     def _named(self, name: str) -> InputChannel | None:
         for channel in self._channels():
-            found = getattr(channel, "underlying", channel)  # `rasa inspect` wraps channels
+            found: InputChannel = getattr(channel, "underlying", channel)  # `rasa inspect` wraps channels
             if found.name() == name:
-                return found  # type: ignore[no-any-return]
+                return found
         return None
 
     async def _message(self, handoff: Handoff, delivery: Delivery) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any
 
 from rasa_handoff import backends
 from rasa_handoff.access import Access
@@ -35,9 +35,7 @@ class Runtime:
         folder: where a relative database path begins.
     """
 
-    def __init__(
-        self, settings: Settings, access: Access, folder: Path, now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, settings: Settings, access: Access, folder: Path, now: Callable[[], float] = time.time) -> None:
         self.settings = settings
         self.access = access
         self.hub = Hub()
@@ -117,11 +115,13 @@ class Runtime:
             await backend.send(handoff, delivery.message)
 
     async def _report_to_backend(self, outcome: Outcome) -> None:
-        state = "delivered" if outcome.delivery.state == "done" else "rejected"
         theirs = outcome.delivery.body.get("theirs")
         if theirs:
             status = MessageStatus(
-                chat_id=outcome.handoff.chat_id or "", message_id=theirs, state=state, cause=outcome.delivery.error
+                chat_id=outcome.handoff.chat_id or "",
+                message_id=theirs,
+                state="delivered" if outcome.delivery.state == "done" else "rejected",
+                cause=outcome.delivery.error,
             )
             await self.switchboard.report(outcome.handoff, status)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from functools import partial
-from typing import Any, Callable
+from typing import Any
 
 from rasa_handoff import routing, transcript
 from rasa_handoff.backends.base import Backend, Opened
@@ -282,7 +282,7 @@ class Switchboard:
     async def _best_effort(self, call: Any, handoff: Handoff) -> None:
         try:
             await call
-        except Exception as error:  # noqa: BLE001 - a lost typing indicator is no trouble
+        except Exception as error:
             log.debug("handoff.best_effort_failed id=%s error=%s", handoff.id, type(error).__name__)
 
     # -- the agents' side ---------------------------------------------------------------------

@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from rasa_handoff.store import Store
 from tests.stage import Stage, Time
+from tests.web_stage import Web, open_web
 
 _NUMBERS = itertools.count(1)
 
@@ -67,3 +68,17 @@ async def stage(database: str, tmp_path: Path, time: Time) -> AsyncIterator[Stag
     await stage.up()
     yield stage
     await stage.down()
+
+
+@pytest_asyncio.fixture
+async def web(tmp_path: Path) -> AsyncIterator[Web]:
+    """A real server with our routes, on SQLite."""
+    async with open_web(f"sqlite:///{tmp_path}/handoff.db", tmp_path) as web:
+        yield web
+
+
+@pytest_asyncio.fixture
+async def web_on_each(database: str, tmp_path: Path) -> AsyncIterator[Web]:
+    """A real server with our routes, once on SQLite and once on PostgreSQL."""
+    async with open_web(database, tmp_path) as web:
+        yield web

@@ -64,7 +64,9 @@ def trained(session_minutes: float | None = None) -> Path:
             domain = _with_sessions_of(session_minutes, CACHE / f"domain-{digest.hexdigest()[:16]}")
         command = ["-m", "rasa", "train", "--config", bot / "config.yml", "--domain", domain, "--data", bot / "data"]
         command += ["--out", CACHE, "--fixed-model-name", model.name.removesuffix(".tar.gz")]
-        subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, env=_ENVIRONMENT, check=True, capture_output=True)
+        subprocess.run(
+            [sys.executable, *map(str, command)], cwd=ROOT, env=_ENVIRONMENT, check=True, capture_output=True
+        )
     return model
 
 

@@ -129,6 +129,3 @@ class Stage:
         while not true():
             assert real_time.monotonic() < end, "it did not happen in time"
             await asyncio.sleep(0.005)
-
-
-

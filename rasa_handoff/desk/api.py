@@ -6,9 +6,9 @@ import json
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
-from typing import Any, Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from sanic import Blueprint
@@ -45,8 +45,9 @@ class DeskApi:
         running: gives the runtime, which is there once the server has started.
     """
 
-    def __init__(self, running: Callable[[], Runtime]) -> None:
+    def __init__(self, running: Callable[[], Runtime], now: Callable[[], float] = time.monotonic) -> None:
         self._running = running
+        self._now = now
         self._pages = Pages("rasa_handoff.desk", "console.html")
         self._wrong: deque[float] = deque(maxlen=_WRONG_TRIES)
 
@@ -100,7 +101,7 @@ class DeskApi:
         token = read.text(payload, "token", max_length=500)
         agent_id = self._agent_with(token)
         if agent_id is None:
-            self._wrong.append(time.monotonic())
+            self._wrong.append(self._now())
             raise NotAuthentic("no agent has this token")
         agent = await self._agent(agent_id)
         headers = {"Set-Cookie": self._cookie(agent_id, secure=_is_https(request))}
@@ -117,7 +118,7 @@ class DeskApi:
     def _require_patience(self) -> None:
         """Require that there were few wrong tokens lately."""
         if len(self._wrong) == _WRONG_TRIES:
-            wait = self._wrong[0] + _IN_SECONDS - time.monotonic()
+            wait = self._wrong[0] + _IN_SECONDS - self._now()
             if wait > 0:
                 raise TooMany("too many wrong tokens; wait a minute", int(wait) + 1)
 

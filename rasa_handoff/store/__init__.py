@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Callable, TypeVar
+from typing import Any, TypeVar
 
+from rasa_handoff.errors import StoreError
 from rasa_handoff.store.database import Connection, Database, at, prepare
 from rasa_handoff.store.writer import Change, Tx, Writer
 
@@ -73,17 +75,29 @@ class Store:
         return self._writer.submit(change)
 
     async def read(self, query: Change[T]) -> T:
-        """Run *query*, which only reads, on what is committed."""
-        if self._readers is None:
-            return query(Tx(self._reader))
-        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_there, query)
+        """Run *query*, which only reads, on what is committed.
 
-    def _read_there(self, query: Change[T]) -> T:
+        Raises:
+            StoreError: the database does not answer.
+        """
+        if self._readers is None:
+            return self._read_now(query)
+        return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, query)
+
+    def _read_now(self, query: Change[T]) -> T:
         try:
             return query(Tx(self._reader))
         except self._database.lost:
+            return self._read_anew(query)
+
+    def _read_anew(self, query: Change[T]) -> T:
+        """Try once more: the connection may have been lost while nobody used it."""
+        try:
+            self._reader.close()
             self._reader = self._database.connect_reader()
             return query(Tx(self._reader))
+        except self._database.lost as error:
+            raise StoreError(f"the database could not answer: {type(error).__name__}") from error
 
     def tell(self, facts: list[object]) -> None:
         """Tell *facts* to their subscribers; what is not kept on disk comes this way too."""

@@ -5,20 +5,26 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Callable, Protocol
+from typing import Any, Protocol
 
 from rasa_handoff.errors import StoreError, StoreInUse
 from rasa_handoff.store import schema
 
 Row = tuple[Any, ...]
 _NAMED = re.compile(r"(?<!:):([a-z_]+)")
+_PREPARING = 7_361_034  #: the advisory lock of a process that creates or upgrades the tables
+_FATE_KNOWN_WITHIN = 5.0  #: seconds
 
 
 class Connection(Protocol):
     """What the writer and the readers need of a database driver."""
 
-    def begin(self) -> None: ...
+    def begin(self) -> int | None: ...  #: the transaction's number, where `was_committed` can tell of it
+    def begin_alone(self) -> None: ...  #: wait until no other process has one of these
+    def was_committed(self, transaction: int) -> bool: ...
     def commit(self) -> None: ...
     def rollback(self) -> None: ...
     def run(self, sql: str, values: dict[str, Any]) -> int: ...
@@ -48,18 +54,25 @@ def at(url: str) -> Database:
 
 
 def prepare(connection: Connection) -> None:
-    """Create the tables, or upgrade them, in one transaction."""
-    connection.begin()
+    """Create the tables, or upgrade them, in one transaction.
+
+    Raises:
+        StoreError: it failed, and the database is as it was.
+    """
     try:
+        connection.begin_alone()
         connection.run("CREATE TABLE IF NOT EXISTS handoff_schema (version INTEGER NOT NULL)", {})
         row = connection.one("SELECT version FROM handoff_schema", {})
         if row is None:
             connection.run("INSERT INTO handoff_schema (version) VALUES (0)", {})
         schema.upgrade(lambda sql, values=None: connection.run(sql, values or {}), row[0] if row else 0)
-    except BaseException:
-        connection.rollback()
+        connection.commit()
+    except StoreError:
+        connection.close()
         raise
-    connection.commit()
+    except Exception as error:
+        connection.close()
+        raise StoreError(f"cannot create or upgrade the tables of the database, which stays as it is: {error}") from error
 
 
 class SQLite:
@@ -67,7 +80,7 @@ class SQLite:
 
     name = "sqlite"
     reads_block = False
-    lost = (sqlite3.OperationalError,)
+    lost: tuple[type[Exception], ...] = (sqlite3.OperationalError,)
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -106,7 +119,11 @@ class SQLite:
 
     def connect(self) -> SQLiteConnection:
         connection = SQLiteConnection(sqlite3.connect(self.path, isolation_level=None, check_same_thread=False))
-        connection.pragma("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=1000", "cache_size=-16000")
+        try:
+            connection.pragma("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=1000", "cache_size=-16000")
+        except sqlite3.Error as error:
+            connection.close()
+            raise StoreError(f"cannot open the database {self.path}: {error}") from error
         return connection
 
     def connect_reader(self) -> SQLiteConnection:
@@ -148,6 +165,12 @@ class SQLiteConnection:
     def begin(self) -> None:
         self._execute("BEGIN IMMEDIATE")
 
+    begin_alone = begin
+
+    def was_committed(self, transaction: int) -> bool:
+        """A commit that failed here has not been made."""
+        return False
+
     def commit(self) -> None:
         self._execute("COMMIT")
 
@@ -176,12 +199,11 @@ class PostgreSQL:
         try:
             import psycopg2
         except ImportError as error:
-            raise StoreError(
-                "a PostgreSQL database needs psycopg2: pip install 'rasa_handoff[postgres]'"
-            ) from error
+            raise StoreError("a PostgreSQL database needs psycopg2: pip install 'rasa_handoff[postgres]'") from error
         self._url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
         self._driver = psycopg2
-        self.lost = (psycopg2.OperationalError, psycopg2.InterfaceError)
+        # A dropped connection may come as any of them, a plain DatabaseError included.
+        self.lost: tuple[type[Exception], ...] = (psycopg2.Error,)
 
     def hold(self) -> None:
         """PostgreSQL takes many processes."""
@@ -194,10 +216,16 @@ class PostgreSQL:
             raw = self._driver.connect(self._url, connect_timeout=5, application_name="rasa_handoff")
         except self._driver.OperationalError as error:
             # The driver's message can repeat the connection string, password included.
-            raise StoreError("cannot connect to the PostgreSQL database; is it running, and is the URL right?") from error
+            raise StoreError(
+                "cannot connect to the PostgreSQL database; is it running, and is the URL right?"
+            ) from error
         return PostgreSQLConnection(raw)
 
-    connect_reader = connect
+    def connect_reader(self) -> PostgreSQLConnection:
+        """A connection that cannot write."""
+        connection = self.connect()
+        connection.run("SET default_transaction_read_only = on", {})
+        return connection
 
 
 class PostgreSQLConnection:
@@ -216,15 +244,32 @@ class PostgreSQLConnection:
             known = self._known[sql] = _NAMED.sub(r"%(\1)s", sql.replace("%", "%%"))
         return known
 
-    def begin(self) -> None:
-        self._cursor.execute("BEGIN")
+    def begin(self) -> int:
+        self._cursor.execute("BEGIN; SELECT txid_current()")
+        return int(self._cursor.fetchone()[0])
+
+    def begin_alone(self) -> None:
+        self._cursor.execute(f"BEGIN; SELECT pg_advisory_xact_lock({_PREPARING})")
+
+    def was_committed(self, transaction: int) -> bool:
+        """Whether a commit was made whose answer was lost with its connection.
+
+        Raises:
+            StoreError: the server does not know yet.
+        """
+        end = time.monotonic() + _FATE_KNOWN_WITHIN
+        while time.monotonic() < end:
+            row = self.one("SELECT txid_status(:transaction)", {"transaction": transaction})
+            if row is None or row[0] != "in progress":
+                return row is not None and row[0] == "committed"
+            time.sleep(0.05)
+        raise StoreError("the PostgreSQL database does not say what became of a commit")
 
     def commit(self) -> None:
         self._cursor.execute("COMMIT")
 
     def rollback(self) -> None:
-        if not self._raw.closed:
-            self._cursor.execute("ROLLBACK")
+        self._cursor.execute("ROLLBACK")
 
     def run(self, sql: str, values: dict[str, Any]) -> int:
         self._cursor.execute(self._theirs(sql), values)

@@ -11,8 +11,10 @@ import asyncio
 import logging
 import threading
 import time
+from collections import deque
+from collections.abc import Callable
 from queue import SimpleQueue
-from typing import Any, Callable, TypeVar
+from typing import Any, TypeVar
 
 from rasa_handoff.errors import HandoffError, StoreError
 from rasa_handoff.store.database import Connection, Database, Row
@@ -25,7 +27,7 @@ _LARGEST_BATCH = 256
 class Tx:
     """A transaction, as a change sees it."""
 
-    __slots__ = ("facts", "_connection", "all", "one", "wrote")
+    __slots__ = ("_connection", "all", "facts", "one", "wrote")
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -50,7 +52,7 @@ Change = Callable[[Tx], T]
 class _Job:
     """A change that waits for its commit."""
 
-    __slots__ = ("change", "error", "facts", "future", "result")
+    __slots__ = ("change", "committed", "error", "facts", "future", "result")
 
     def __init__(self, change: Change[Any], future: asyncio.Future[Any]) -> None:
         self.change = change
@@ -58,6 +60,7 @@ class _Job:
         self.result: Any = None
         self.error: BaseException | None = None
         self.facts: list[object] = []
+        self.committed = False
 
     def run(self, connection: Connection) -> bool:
         """Run the change; False if what it wrote must not stay."""
@@ -71,6 +74,13 @@ class _Job:
             return not tx.wrote
         self.facts = tx.facts
         return True
+
+    def take_facts(self) -> list[object]:
+        """What it announced, once, if it is committed."""
+        if not self.committed:
+            return []
+        facts, self.facts = self.facts, []
+        return facts
 
     def settle(self) -> None:
         if self.future.done():  # its request was cancelled; the commit stands
@@ -92,6 +102,7 @@ class Writer:
         self._database = database
         self._connection: Connection | None = connection
         self._committed = committed
+        self._in_doubt: tuple[int, list[_Job]] | None = None  #: a commit that may have been made
         self._loop = asyncio.get_running_loop()
         self._queue: SimpleQueue[_Job | None] = SimpleQueue()
         self._closed = False
@@ -117,7 +128,8 @@ class Writer:
         while not stopping:
             batch, stopping = self._gather()
             if batch:
-                self._settle(self._commit(batch))
+                self._commit(batch)
+                self._settle(batch)
         if self._connection is not None:
             self._connection.close()
 
@@ -138,45 +150,62 @@ class Writer:
             log.debug("store.loop_closed jobs=%s", len(batch))
 
     def _tell(self, batch: list[_Job]) -> None:
-        facts = [fact for job in batch for fact in job.facts]
+        facts = [fact for job in batch for fact in job.take_facts()]
         if facts:
             self._committed(facts)
         for job in batch:
             job.settle()
 
-    def _commit(self, batch: list[_Job]) -> list[_Job]:
+    def _commit(self, batch: list[_Job]) -> None:
         """Run and commit *batch* in one transaction; if one of it fails, each in its own."""
-        try:
-            if self._commit_together(batch):
-                return batch
-        except Exception as error:  # noqa: BLE001 - found again, and told, one by one
-            log.debug("store.batch_failed jobs=%s error=%s", len(batch), type(error).__name__)
-            self._reset(error)
-        for job in batch:
-            self._commit_alone(job)
-        return batch
+        groups = deque([batch])
+        while groups:
+            group = groups.popleft()
+            try:
+                transaction = self._begin()
+            except Exception as error:  # it would be the same for each of the others
+                _fail([job for rest in (group, *groups) for job in rest], error)
+                return
+            if not self._commit_together(group, transaction):
+                groups.extend([job] for job in group)
 
-    def _commit_together(self, batch: list[_Job]) -> bool:
+    def _begin(self) -> int | None:
+        try:
+            return self._connected().begin()
+        except self._database.lost as error:  # perhaps long ago, while nobody used it
+            self._reset(error)
+            return self._connected().begin()
+
+    def _commit_together(self, group: list[_Job], transaction: int | None) -> bool:
+        """Run *group* and commit; False if nothing of it stays, and each is to be tried in its own transaction."""
         connection = self._connected()
-        connection.begin()
-        for job in batch:
-            if not job.run(connection):
+        try:
+            if not all(job.run(connection) for job in group):
                 connection.rollback()
+                return len(group) == 1
+            self._make_durable(group, transaction)
+        except Exception as error:
+            self._reset(error)
+            if len(group) > 1 and self._in_doubt is None:
+                log.debug("store.batch_failed jobs=%s error=%s", len(group), type(error).__name__)
                 return False
-        connection.commit()
+            _fail(group, error)
         return True
 
-    def _commit_alone(self, job: _Job) -> None:
+    def _make_durable(self, group: list[_Job], transaction: int | None) -> None:
+        """Commit. Where the answer is lost with the connection, ask over a new one what became of it."""
         try:
-            self._commit_together([job])
-        except HandoffError as error:
-            job.error, job.facts = error, []
-        except Exception as error:
-            log.exception("store.failed error=%s", type(error).__name__)
+            self._connected().commit()
+        except self._database.lost as error:
             self._reset(error)
-            job.facts = []
-            job.error = StoreError(f"the database could not take the change: {type(error).__name__}")
-            job.error.__cause__ = error
+            if transaction is None:
+                raise
+            self._in_doubt = (transaction, group)
+            self._connected()
+            if not group[0].committed:
+                raise
+        for job in group:
+            job.committed = True
 
     def _reset(self, error: Exception) -> None:
         """Leave no half transaction; after a lost or failing connection, begin with a fresh one.
@@ -188,18 +217,50 @@ class Writer:
             return
         try:
             connection.rollback()
-        except Exception:  # noqa: BLE001
+        except Exception:
             lost = True
         if lost:
             self._connection = None
-            try:
-                connection.close()
-            except Exception:  # noqa: BLE001
-                log.debug("store.close_failed")
+            _close(connection)
 
     def _connected(self) -> Connection:
         if self._connection is None:
             started = time.monotonic()
-            self._connection = self._database.connect()
+            connection = self._database.connect()
+            try:
+                self._resolve(connection)
+            except BaseException:
+                _close(connection)
+                raise
+            self._connection = connection
             log.info("store.reconnected seconds=%.3f", time.monotonic() - started)
         return self._connection
+
+    def _resolve(self, connection: Connection) -> None:
+        """Find out whether the commit was made whose answer was lost; if so, its facts are told after all."""
+        if self._in_doubt is None:
+            return
+        transaction, group = self._in_doubt
+        if connection.was_committed(transaction):
+            for job in group:
+                job.committed, job.error = True, None
+            self._settle(group)
+        self._in_doubt = None
+
+
+def _fail(jobs: list[_Job], error: Exception) -> None:
+    """Let *jobs* end with what the database said, unless they are run again."""
+    log.error("store.failed jobs=%s error=%s", len(jobs), type(error).__name__, exc_info=error)
+    for job in jobs:
+        if isinstance(error, StoreError):
+            job.error = error
+        else:
+            job.error = StoreError(f"the database could not take the change: {type(error).__name__}")
+            job.error.__cause__ = error
+
+
+def _close(connection: Connection) -> None:
+    try:
+        connection.close()
+    except Exception:
+        log.debug("store.close_failed")

@@ -70,7 +70,8 @@ export class ChatPane {
     const { selected, loaded, talks } = this.#desk;
     const problem = selected ? talks.get(selected)?.problem : null;
     const quiet = this.#desk.waiting.length + this.#desk.mine.length === 0;
-    const state = problem ? "missing" : !loaded || selected ? "loading" : quiet ? "quiet" : "nothing";
+    const empty = quiet ? "quiet" : "nothing";
+    const state = problem ? "missing" : !loaded || selected ? "loading" : empty;
     if (this.#id === state) return;
     this.#keepDraft();
     this.#composer = null;
@@ -95,12 +96,20 @@ export class ChatPane {
     return [
       toolButton("back", "Back to the list", back, { id: "back", class: "quiet icon-only only-phone" }),
       faceOf(chat),
-      make("div", { class: "chat-who" },
+      make(
+        "div",
+        { class: "chat-who" },
         make("h2", { id: "chat-title", tabindex: "-1", dir: "auto" }, userOf(chat)),
-        make("p", { class: "chat-where" }, chat.state === "closed" ? null : connectionPill(chat), make("span", {}, channelOf(chat.channel)))),
-      mine ? toolButton("pass", "Hand over", pass, { id: "pass", "aria-haspopup": "dialog", title: "Hand over (Alt+T)" }) : null,
-      mine ? toolButton("end", "End chat", end, { id: "end", "aria-haspopup": "dialog", title: "End chat (Alt+E)" }) : null,
-      toolButton("details", "Details", details, { id: "show-details", class: "quiet icon-only not-wide", title: "Details (Alt+D)" }),
+        make(
+          "p",
+          { class: "chat-where" },
+          chat.state === "closed" ? null : connectionPill(chat),
+          make("span", {}, channelOf(chat.channel)),
+        ),
+      ),
+      mine ? toolButton("pass", "Hand over", pass, { id: "pass", "aria-haspopup": "dialog" }, "Alt+T") : null,
+      mine ? toolButton("end", "End chat", end, { id: "end", "aria-haspopup": "dialog" }, "Alt+E") : null,
+      toolButton("details", "Details", details, { id: "show-details", class: "quiet icon-only not-wide" }, "Alt+D"),
     ].filter(Boolean);
   }
 
@@ -125,54 +134,111 @@ export class ChatPane {
   }
 }
 
-function toolButton(symbol, label, onclick, attributes = {}) {
-  return make("button", { type: "button", class: "tool", onclick, title: label, ...attributes }, icon(symbol), make("span", { class: "label" }, label));
+function toolButton(symbol, label, onclick, attributes, keys = null) {
+  const title = keys ? `${label} (${keys})` : label;
+  const all = { type: "button", class: "tool", onclick, title, ...attributes };
+  return make("button", all, icon(symbol), make("span", { class: "label" }, label));
 }
 
 function connectionPill(chat) {
-  return make("span", { class: `connection ${connectionClass(chat)}` },
-    make("span", { class: `dot ${connectionClass(chat)}` }), connectionOf(chat));
+  return make(
+    "span",
+    { class: `connection ${connectionClass(chat)}` },
+    make("span", { class: `dot ${connectionClass(chat)}` }),
+    connectionOf(chat),
+  );
 }
 
 const FEET = {
   waiting: (chat, { accept }) =>
-    make("div", { class: "foot-bar" },
-      make("p", {}, "Waiting for ", elapsedSince(chat.opened_at), make("br"), make("span", { class: "soft" }, "You can read everything before you accept.")),
-      make("button", { id: "accept", type: "button", class: "primary", onclick: accept, title: "Accept (Alt+N accepts the next one)" }, "Accept chat")),
+    make(
+      "div",
+      { class: "foot-bar" },
+      make(
+        "p",
+        {},
+        "Waiting for ",
+        elapsedSince(chat.opened_at),
+        make("br"),
+        make("span", { class: "soft" }, "You can read everything before you accept."),
+      ),
+      make(
+        "button",
+        {
+          id: "accept",
+          type: "button",
+          class: "primary",
+          onclick: accept,
+          title: "Accept (Alt+N accepts the next one)",
+        },
+        "Accept chat",
+      ),
+    ),
 
   read: (chat, { accept }, agent) => {
+    const away = agent?.presence === "away";
+    const what = away ? " has this chat, but is away." : " is talking with this user. You can read along.";
+    const takeOver = make("button", { id: "accept", type: "button", class: "primary", onclick: accept }, "Take over");
     const name = make("strong", { dir: "auto" }, chat.agent?.name ?? "Another agent");
-    if (agent?.presence !== "away") return make("div", { class: "foot-bar" }, make("p", {}, name, " is talking with this user. You can read along."));
-    return make("div", { class: "foot-bar" },
-      make("p", {}, name, " has this chat, but is away."),
-      make("button", { id: "accept", type: "button", class: "primary", onclick: accept }, "Take over"));
+    return make("div", { class: "foot-bar" }, make("p", {}, name, what), away ? takeOver : null);
   },
 
   closed: (chat) =>
-    make("div", { class: "foot-bar" },
-      make("p", {}, make("strong", {}, endOf(chat.end?.reason ?? "other")),
-        make("span", { class: "soft" }, " · ended by ", make("bdi", {}, chat.end ? endedBy(chat) : "the system"), chat.closed_at ? " at " : ""),
-        chat.closed_at ? timeOf(chat.closed_at) : null)),
+    make(
+      "div",
+      { class: "foot-bar" },
+      make(
+        "p",
+        {},
+        make("strong", {}, endOf(chat.end?.reason ?? "other")),
+        make(
+          "span",
+          { class: "soft" },
+          " · ended by ",
+          make("bdi", {}, chat.end ? endedBy(chat) : "the system"),
+          chat.closed_at ? " at " : "",
+        ),
+        chat.closed_at ? timeOf(chat.closed_at) : null,
+      ),
+    ),
 };
 
 const NOTHING = {
-  loading: () => make("div", { class: "blank", "aria-busy": "true" }, make("p", { class: "soft", role: "status" }, "Loading…")),
+  loading: () =>
+    make("div", { class: "blank", "aria-busy": "true" }, make("p", { class: "soft", role: "status" }, "Loading…")),
 
   missing: () =>
-    make("div", { class: "blank" },
+    make(
+      "div",
+      { class: "blank" },
       make("h2", { id: "chat-title", tabindex: "-1" }, "This chat is not here"),
       make("p", { class: "soft" }, "It may have been deleted since. Choose another one from the list."),
-      make("a", { class: "button", href: "#/" }, "Back to the list")),
+      make("a", { class: "button", href: "#/" }, "Back to the list"),
+    ),
 
   quiet: () =>
-    make("div", { class: "blank" },
+    make(
+      "div",
+      { class: "blank" },
       make("span", { class: "blank-mark" }, icon("mark")),
       make("h2", { id: "chat-title", tabindex: "-1" }, "All quiet"),
-      make("p", { class: "soft" }, "When somebody asks for a person, they appear in the list by themselves.")),
+      make("p", { class: "soft" }, "When somebody asks for a person, they appear in the list by themselves."),
+    ),
 
   nothing: () =>
-    make("div", { class: "blank" },
+    make(
+      "div",
+      { class: "blank" },
       make("span", { class: "blank-mark" }, icon("mark")),
       make("h2", { id: "chat-title", tabindex: "-1" }, "No chat selected"),
-      make("p", { class: "soft" }, "Choose one from the list, or press ", make("kbd", {}, "Alt"), unseen(" "), make("kbd", {}, "N"), " to accept whoever has waited longest.")),
+      make(
+        "p",
+        { class: "soft" },
+        "Choose one from the list, or press ",
+        make("kbd", {}, "Alt"),
+        unseen(" "),
+        make("kbd", {}, "N"),
+        " to accept whoever has waited longest.",
+      ),
+    ),
 };

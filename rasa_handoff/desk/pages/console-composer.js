@@ -15,17 +15,25 @@ export class Composer {
     this.#typing = new Typing((now) => api.typing(chat.id, now));
     this.#send = (text) => say(chat.id, text);
     this.#field = make("textarea", {
-      id: "reply", rows: "1", dir: "auto", "aria-label": `Reply to ${userOf(chat)}`, placeholder: "Write a reply",
-      enterkeyhint: "send", "aria-describedby": "reply-hint",
+      id: "reply",
+      rows: "1",
+      dir: "auto",
+      "aria-label": `Reply to ${userOf(chat)}`,
+      placeholder: "Write a reply",
+      enterkeyhint: "send",
+      "aria-describedby": "reply-hint",
       oninput: () => this.#typing.changed(this.#field.value),
       onkeydown: (event) => this.#key(event),
     });
     this.#field.value = draft;
     growing(this.#field);
-    this.node = make("form", { class: "composer", onsubmit: (event) => this.#submit(event) },
+    this.node = make(
+      "form",
+      { class: "composer", onsubmit: (event) => this.#submit(event) },
       this.#field,
       make("button", { class: "primary send", "aria-label": "Send", title: "Send (Enter)" }, icon("send")),
-      make("p", { id: "reply-hint", class: "composer-hint" }, "Enter sends, Shift+Enter begins a new line"));
+      make("p", { id: "reply-hint", class: "composer-hint" }, "Enter sends, Shift+Enter begins a new line"),
+    );
   }
 
   focus() {

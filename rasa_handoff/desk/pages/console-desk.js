@@ -111,7 +111,11 @@ export class Desk extends EventTarget {
   userTypes(id, typing) {
     clearTimeout(this.#typing.get(id));
     this.#typing.delete(id);
-    if (typing) this.#typing.set(id, setTimeout(() => this.userTypes(id, false), TYPING_LASTS));
+    if (typing)
+      this.#typing.set(
+        id,
+        setTimeout(() => this.userTypes(id, false), TYPING_LASTS),
+      );
     this.changed();
   }
 
@@ -145,7 +149,10 @@ export class Desk extends EventTarget {
   #dropReply(message) {
     const waiting = this.replies.get(message.chat_id);
     if (!waiting) return;
-    this.replies.set(message.chat_id, waiting.filter((reply) => reply.id !== message.id));
+    this.replies.set(
+      message.chat_id,
+      waiting.filter((reply) => reply.id !== message.id),
+    );
   }
 
   // Questions
@@ -179,7 +186,9 @@ export class Desk extends EventTarget {
   }
 
   get closed() {
-    return this.#sorted((chat) => chat.state === "closed", "closed_at").reverse().slice(0, 50);
+    return this.#sorted((chat) => chat.state === "closed", "closed_at")
+      .reverse()
+      .slice(0, 50);
   }
 
   /** Everything said in a chat, what is on its way last. */

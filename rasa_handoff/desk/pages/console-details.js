@@ -19,16 +19,21 @@ export class Details {
   }
 
   render() {
-    const { chat, talks } = this.#desk;
+    const { chat } = this.#desk;
     if (!chat) this.#asked = false;
     pane.hidden = !chat || !(wide.matches || this.#asked);
     document.querySelector("#show-details")?.setAttribute("aria-expanded", String(!pane.hidden));
-    const shown = chat && JSON.stringify([chat.id, chat.state, chat.agent, chat.user_connected, chat.accepted_at, chat.end, chat.group, chat.priority]);
-    const parameters = talks.get(chat?.id)?.parameters;
-    if (!chat || (pane.shown === shown && pane.parameters === parameters)) return;
-    Object.assign(pane, { shown, parameters });
+    if (chat) this.#renderChat(chat);
+  }
+
+  #renderChat(chat) {
+    const parameters = this.#desk.talks.get(chat.id)?.parameters ?? {};
+    const { id, state, agent, user_connected, accepted_at, end } = chat;
+    const shown = JSON.stringify([id, state, agent, user_connected, accepted_at, end, parameters]);
+    if (pane.shown === shown) return;
+    pane.shown = shown;
     const within = pane.contains(document.activeElement);
-    pane.replaceChildren(...this.#parts(chat, parameters ?? {}));
+    pane.replaceChildren(...this.#parts(chat, parameters));
     if (within) pane.querySelector("h2").focus();
   }
 
@@ -49,9 +54,21 @@ export class Details {
 
   #parts(chat, parameters) {
     return [
-      make("header", { class: "details-head" },
+      make(
+        "header",
+        { class: "details-head" },
         make("h2", { tabindex: "-1" }, "About this chat"),
-        make("button", { type: "button", class: "quiet icon-only not-wide", "aria-label": "Close the details", onclick: () => this.hide() }, icon("close"))),
+        make(
+          "button",
+          {
+            type: "button",
+            class: "quiet icon-only not-wide",
+            "aria-label": "Close the details",
+            onclick: () => this.hide(),
+          },
+          icon("close"),
+        ),
+      ),
       chat.end ? endCard(chat) : null,
       facts("Chat", chatFacts(chat)),
       parametersOf(parameters),
@@ -69,24 +86,52 @@ function chatFacts(chat) {
     chat.group && ["Group", make("bdi", {}, chat.group)],
     chat.priority && ["Priority", make("bdi", {}, chat.priority)],
     ["Asked for a person", timeOf(chat.opened_at)],
-    [chat.accepted_at ? "Waited" : "Waiting", elapsedSince(chat.opened_at, { until: chat.accepted_at ?? chat.closed_at })],
+    [
+      chat.accepted_at ? "Waited" : "Waiting",
+      elapsedSince(chat.opened_at, { until: chat.accepted_at ?? chat.closed_at }),
+    ],
     chat.accepted_at && ["Talking for", elapsedSince(chat.accepted_at, { until: chat.closed_at })],
   ].filter(Boolean);
 }
 
 function endCard(chat) {
   const { note, tags, reason } = chat.end;
-  return make("section", { class: "end-card" },
+  return make(
+    "section",
+    { class: "end-card" },
     make("h3", {}, endOf(reason)),
-    make("p", { class: "soft" }, "Ended by ", make("bdi", {}, endedBy(chat)), chat.closed_at ? ", " : "", chat.closed_at ? timeOf(chat.closed_at) : null),
+    make(
+      "p",
+      { class: "soft" },
+      "Ended by ",
+      make("bdi", {}, endedBy(chat)),
+      chat.closed_at ? ", " : "",
+      chat.closed_at ? timeOf(chat.closed_at) : null,
+    ),
     note ? make("p", { class: "note", dir: "auto" }, ...richText(note)) : null,
-    tags?.length ? make("ul", { class: "tags", "aria-label": "Tags" }, ...tags.map((tag) => make("li", { class: "tag", dir: "auto" }, tag))) : null);
+    tags?.length
+      ? make(
+          "ul",
+          { class: "tags", "aria-label": "Tags" },
+          ...tags.map((tag) => make("li", { class: "tag", dir: "auto" }, tag)),
+        )
+      : null,
+  );
 }
 
 function parametersOf(parameters) {
   const known = Object.entries(parameters).filter(([, value]) => value !== null && value !== "");
-  if (known.length === 0) return make("section", {}, make("h3", {}, "What the bot knows"), make("p", { class: "soft" }, "The bot learned nothing about the user."));
-  return facts("What the bot knows", known.map(([name, value]) => [name.replaceAll("_", " "), parameterOf(value)]));
+  if (known.length === 0)
+    return make(
+      "section",
+      {},
+      make("h3", {}, "What the bot knows"),
+      make("p", { class: "soft" }, "The bot learned nothing about the user."),
+    );
+  return facts(
+    "What the bot knows",
+    known.map(([name, value]) => [name.replaceAll("_", " "), parameterOf(value)]),
+  );
 }
 
 function parameterOf(value) {

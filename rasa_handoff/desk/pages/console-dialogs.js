@@ -1,7 +1,7 @@
 // The dialogs: ending a chat, handing it over, and the list of shortcuts.
 
 import { make } from "./page-dom.js";
-import { initials } from "./console-face.js";
+import { initials } from "./page-face.js";
 import { some } from "./console-words.js";
 import { TagField } from "./console-tags.js";
 
@@ -71,7 +71,9 @@ export class PassDialog extends FormDialog {
   /** `pass` gets the agent's id, or null for the queue. */
   open(desk, pass) {
     const others = [...desk.agents.values()].filter((agent) => agent.id !== desk.me.id);
-    others.sort((a, b) => (a.presence === b.presence ? a.name.localeCompare(b.name) : a.presence === "online" ? -1 : 1));
+    others.sort((a, b) =>
+      a.presence === b.presence ? a.name.localeCompare(b.name) : a.presence === "online" ? -1 : 1,
+    );
     this.#choices.replaceChildren(queueChoice(), ...others.map(agentChoice));
     this.ask(() => pass(this.form.elements.agent.value || null));
   }
@@ -81,8 +83,18 @@ export class PassDialog extends FormDialog {
 export class HelpDialog extends FormDialog {
   constructor(shortcuts) {
     super("#help-dialog");
-    document.querySelector("#help-keys").replaceChildren(...shortcuts.map(({ keys, does }) =>
-      make("div", {}, make("dt", {}, ...keys.flatMap((key, n) => [n ? " + " : "", make("kbd", {}, key)])), make("dd", {}, does))));
+    document
+      .querySelector("#help-keys")
+      .replaceChildren(
+        ...shortcuts.map(({ keys, does }) =>
+          make(
+            "div",
+            {},
+            make("dt", {}, ...keys.flatMap((key, n) => [n ? " + " : "", make("kbd", {}, key)])),
+            make("dd", {}, does),
+          ),
+        ),
+      );
   }
 
   open() {
@@ -91,16 +103,31 @@ export class HelpDialog extends FormDialog {
 }
 
 function queueChoice() {
-  return make("label", { class: "choice" },
+  return make(
+    "label",
+    { class: "choice" },
     make("input", { type: "radio", name: "agent", value: "", checked: true }),
-    make("span", {}, make("strong", {}, "Back to the queue"), make("span", { class: "soft" }, "For whoever accepts it next")));
+    make(
+      "span",
+      {},
+      make("strong", {}, "Back to the queue"),
+      make("span", { class: "soft" }, "For whoever accepts it next"),
+    ),
+  );
 }
 
 function agentChoice({ id, name, presence, chats }) {
   const away = presence !== "online";
-  return make("label", { class: "choice" },
+  return make(
+    "label",
+    { class: "choice" },
     make("input", { type: "radio", name: "agent", value: id, disabled: away }),
     make("span", { class: "face small", "aria-hidden": "true" }, initials(name)),
-    make("span", {}, make("strong", { dir: "auto" }, name),
-      make("span", { class: "soft" }, away ? "Away" : `Online · ${some(chats, "open chat")}`)));
+    make(
+      "span",
+      {},
+      make("strong", { dir: "auto" }, name),
+      make("span", { class: "soft" }, away ? "Away" : `Online · ${some(chats, "open chat")}`),
+    ),
+  );
 }

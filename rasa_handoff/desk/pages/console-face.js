@@ -1,6 +1,7 @@
 // A round sign for a person: their letters on a colour that stays theirs.
 
 import { make } from "./page-dom.js";
+import { initials } from "./page-face.js";
 import { isGuest } from "./console-words.js";
 
 const TINTS = 6;
@@ -9,12 +10,6 @@ const TINTS = 6;
 export function faceOf(chat) {
   const letters = /\p{L}/u.test(chat.user) && !isGuest(chat) ? initials(chat.user) : String(chat.number % 1000);
   return make("span", { class: `face tint-${tintOf(chat)}`, "aria-hidden": "true" }, letters);
-}
-
-/** One or two letters that stand for a person. */
-export function initials(name) {
-  const words = name.trim().split(/[\s._@-]+/u).filter(Boolean).map((word) => [...word][0]);
-  return (words.length > 1 ? words[0] + words[1] : words[0] ?? "?").toUpperCase();
 }
 
 // A guest's name is made up anew each time; their chat's number keeps neighbours apart.

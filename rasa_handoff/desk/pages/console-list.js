@@ -2,7 +2,8 @@
 
 import { icon, make, reconcile, unseen } from "./page-dom.js";
 import { elapsedSince, timeOf } from "./page-time.js";
-import { faceOf, initials } from "./console-face.js";
+import { initials } from "./page-face.js";
+import { faceOf } from "./console-face.js";
 import { channelOf, connectionClass, connectionOf, endOf, userOf } from "./console-words.js";
 
 const LATE = 120;
@@ -19,11 +20,15 @@ export function renderList(desk) {
   if (!desk.loaded) return void groups.replaceChildren(...skeleton());
   groups.querySelector(".skeleton")?.parentElement.replaceChildren();
   const shown = GROUPS.map((group) => ({ ...group, chats: desk[group.key] }));
-  reconcile(groups, shown.filter(({ chats, empty }) => chats.length > 0 || empty), {
-    key: (group) => group.key,
-    build: buildGroup,
-    update: (node, group) => updateGroup(node, group, desk),
-  });
+  reconcile(
+    groups,
+    shown.filter(({ chats, empty }) => chats.length > 0 || empty),
+    {
+      key: (group) => group.key,
+      build: buildGroup,
+      update: (node, group) => updateGroup(node, group, desk),
+    },
+  );
 }
 
 /** Show who is signed in, and whether they take chats. */

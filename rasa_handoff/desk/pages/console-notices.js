@@ -5,6 +5,10 @@ import { some, userOf } from "./console-words.js";
 
 const NOTE_LASTS = 8_000;
 const SOUND = "rasa_handoff.desk.sound";
+const BANNERS = {
+  reconnecting: "Reconnecting… What you see may be out of date.",
+  stale: "The chats could not be loaded. Trying again…",
+};
 const announcer = document.querySelector("#announcer");
 const toasts = document.querySelector("#toasts");
 const banner = document.querySelector("#banner");
@@ -35,7 +39,7 @@ export function renderTitle(desk) {
 
 /** Say that the page is cut off; what it shows may be old. */
 export function renderBanner(desk) {
-  const text = desk.connection === "reconnecting" ? "Reconnecting… What you see may be out of date." : "";
+  const text = BANNERS[desk.connection] ?? "";
   if (banner.textContent !== text) banner.textContent = text;
 }
 

@@ -40,7 +40,10 @@ export class Replies {
   }
 
   discard(chatId, id) {
-    this.#desk.setReplies(chatId, this.#of(chatId).filter((reply) => reply.id !== id));
+    this.#desk.setReplies(
+      chatId,
+      this.#of(chatId).filter((reply) => reply.id !== id),
+    );
   }
 
   #of(chatId) {
@@ -51,7 +54,7 @@ export class Replies {
   async #sendAll(chatId) {
     this.#busy.add(chatId);
     try {
-      for (let next; (next = this.#of(chatId).find((reply) => reply.state === "sending")); ) {
+      for (let next; (next = this.#of(chatId).find((reply) => reply.state === "sending"));) {
         const { message } = await this.#send(chatId, next);
         this.#desk.putAnswer(message);
         this.discard(chatId, next.id);
@@ -76,7 +79,11 @@ export class Replies {
   }
 
   #fail(chatId, error) {
-    const failed = (reply, n) => ({ ...reply, state: "failed", problem: n === 0 && !error.passes ? error.message : null });
+    const failed = (reply, n) => ({
+      ...reply,
+      state: "failed",
+      problem: n === 0 && !error.passes ? error.message : null,
+    });
     this.#desk.setReplies(chatId, this.#of(chatId).map(failed));
     if (error.status === 401 || error.status === 409) this.#report(chatId, error);
   }

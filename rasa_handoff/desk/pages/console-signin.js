@@ -39,7 +39,8 @@ async function attempt(done) {
 }
 
 function explain(error) {
-  if (error.status === 401 || error.status === 400) return "That token is not known here. Please check it and try again.";
+  if (error.status === 401 || error.status === 400)
+    return "That token is not known here. Please check it and try again.";
   if (error.status === 0) return "The server cannot be reached. Please check your connection and try again.";
   return `Signing in did not work: ${error.message}`;
 }

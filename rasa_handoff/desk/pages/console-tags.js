@@ -53,8 +53,17 @@ export class TagField {
   #show() {
     for (const tag of this.#box.querySelectorAll(".tag")) tag.remove();
     const nodes = [...this.#tags].map((tag) =>
-      make("span", { class: "tag" }, make("bdi", {}, tag),
-        make("button", { type: "button", "aria-label": `Remove the tag ${tag}`, onclick: () => this.#remove(tag) }, icon("close"))));
+      make(
+        "span",
+        { class: "tag" },
+        make("bdi", {}, tag),
+        make(
+          "button",
+          { type: "button", "aria-label": `Remove the tag ${tag}`, onclick: () => this.#remove(tag) },
+          icon("close"),
+        ),
+      ),
+    );
     this.#input.before(...nodes);
   }
 }

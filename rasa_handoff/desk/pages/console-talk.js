@@ -14,7 +14,13 @@ export class Talk {
   #box = make("div", { class: "talk-scroll", tabindex: "0", role: "region", "aria-label": "What was said" });
   #before = make("div", { class: "before" });
   #state = make("div", { class: "talk-state" });
-  #log = make("div", { class: "log", role: "log", "aria-label": "Messages", "aria-live": "polite", "aria-relevant": "additions" });
+  #log = make("div", {
+    class: "log",
+    role: "log",
+    "aria-label": "Messages",
+    "aria-live": "polite",
+    "aria-relevant": "additions",
+  });
   #typing = make("p", { class: "typing" });
   #follow;
   #count = null;
@@ -41,11 +47,13 @@ export class Talk {
     if (this.#state.dataset.state === state) return;
     this.#state.dataset.state = state;
     if (state === "") return this.#state.replaceChildren();
-    if (state === "loading") return this.#state.replaceChildren(make("p", { class: "soft", role: "status" }, "Loading the conversation…"));
+    if (state === "loading")
+      return this.#state.replaceChildren(make("p", { class: "soft", role: "status" }, "Loading the conversation…"));
     const again = () => this.#desk.loadTalk(chat.id);
     this.#state.replaceChildren(
       make("p", { class: "problem", role: "alert" }, "The conversation could not be loaded."),
-      make("button", { type: "button", onclick: again }, "Try again"));
+      make("button", { type: "button", onclick: again }, "Try again"),
+    );
   }
 
   #renderBefore(talk, chat) {
@@ -54,9 +62,11 @@ export class Talk {
     const lines = talk.transcript.map(beforeLine);
     const open = chat.state === "waiting" || matchMedia("(min-width: 45rem)").matches;
     const summary = make("summary", {}, icon("down"), `With the bot before · ${some(lines.length, "line")}`);
-    this.#before.replaceChildren(lines.length
-      ? make("details", { open }, summary, make("ol", { class: "before-lines" }, ...lines))
-      : make("p", { class: "soft centred" }, "The user said nothing to the bot before."));
+    this.#before.replaceChildren(
+      lines.length
+        ? make("details", { open }, summary, make("ol", { class: "before-lines" }, ...lines))
+        : make("p", { class: "soft centred" }, "The user said nothing to the bot before."),
+    );
     this.#follow.grew();
   }
 
@@ -93,13 +103,17 @@ export class Talk {
       ...parts,
       make("span", { role: "alert" }, message.problem ? `Not sent: ${message.problem}` : "Not sent"),
       make("button", { type: "button", class: "inline", onclick: () => this.#doing.sayAgain(chat.id) }, "Try again"),
-      make("button", { type: "button", class: "inline", onclick: () => this.#doing.discard(chat.id, message.id) }, "Discard"),
+      make(
+        "button",
+        { type: "button", class: "inline", onclick: () => this.#doing.discard(chat.id, message.id) },
+        "Discard",
+      ),
     ];
   }
 
   #renderTyping(chat) {
     const typing = this.#desk.isTyping(chat.id);
-    if ((this.#typing.childElementCount > 0) === typing) return;
+    if (this.#typing.childElementCount > 0 === typing) return;
     const dots = [1, 2, 3].map(() => make("span", { class: "typing-dot" }));
     this.#typing.replaceChildren(...(typing ? [...dots, unseen(`${userOf(chat)} is typing`)] : []));
     this.#follow.grew();
@@ -108,10 +122,13 @@ export class Talk {
 
 function beforeLine({ who, text, at }) {
   const name = { user: "User", bot: "Bot", agent: "Agent", system: "System" }[who] ?? who;
-  return make("li", { class: `before-line by-${who}` },
+  return make(
+    "li",
+    { class: `before-line by-${who}` },
     make("span", { class: "before-who", dir: "auto" }, name),
     make("span", { class: "before-text", dir: "auto" }, ...richText(text ?? "")),
-    at ? timeOf(at) : null);
+    at ? timeOf(at) : null,
+  );
 }
 
 function buildMessage(message) {
@@ -119,10 +136,16 @@ function buildMessage(message) {
     return make("div", { class: "notice" }, make("span", { dir: "auto" }, message.text), " ", timeOf(message.at));
   }
   const name = message.who === "agent" ? message.name || "Agent" : "User";
-  return make("div", { class: `message by-${message.who}` },
+  return make(
+    "div",
+    { class: `message by-${message.who}` },
     make("span", { class: "message-name", dir: "auto" }, name, unseen(": ")),
-    make("div", { class: "bubble" },
+    make(
+      "div",
+      { class: "bubble" },
       message.text ? make("p", { class: "message-text", dir: "auto" }, ...richText(message.text)) : null,
-      ...(message.attachments ?? []).map(attachmentOf)),
-    make("span", { class: "message-state" }, message.who === "agent" ? null : timeOf(message.at)));
+      ...(message.attachments ?? []).map(attachmentOf),
+    ),
+    make("span", { class: "message-state" }, message.who === "agent" ? null : timeOf(message.at)),
+  );
 }

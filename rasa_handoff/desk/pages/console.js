@@ -37,7 +37,7 @@ const doing = {
   next: () => step(1),
   previous: () => step(-1),
   reply: () => pane.focus(),
-  list: () => (document.querySelector(".chat-link[aria-current]") ?? document.querySelector(".chat-link"))?.focus(),
+  list: focusList,
   help: () => help.open(),
 };
 const pane = new ChatPane(desk, doing);
@@ -47,7 +47,7 @@ const live = new Live({
   ready: stillSignedIn,
   onState: (state) => desk.setConnection(state),
   handlers: {
-    hello: (data) => (desk.hello(data), load()),
+    hello: greeted,
     chat: chatChanged,
     message: (message) => desk.putMessage(message),
     typing: ({ chat_id, typing }) => desk.userTypes(chat_id, typing),
@@ -109,27 +109,38 @@ async function stillSignedIn() {
   }
 }
 
+// What the stream tells
+
+function greeted(data) {
+  desk.hello(data);
+  load();
+}
+
 async function load() {
   try {
     await desk.load();
+    if (desk.connection === "stale") desk.setConnection("live");
   } catch (error) {
     if (error.status === 401) return void stillSignedIn();
-    setTimeout(() => desk.connection === "live" && load(), 2_000);
+    if (desk.connection === "reconnecting") return; // the next greeting loads
+    desk.setConnection("stale");
+    setTimeout(load, 2_000);
   }
 }
-
-// What the stream tells
 
 function chatChanged(chat) {
   const before = desk.chats.get(chat.id);
   desk.putChat(chat);
-  if (!document.hidden && chat.id === desk.selected) desk.look();
+  desk.look();
   if (!desk.loaded) return;
   if (chat.state === "waiting" && before?.state !== "waiting") notices.chatWaits(chat);
-  if (!desk.isMine(chat)) return;
-  if (before?.agent && before.agent.id !== desk.me.id) notices.chatComes(chat);
+  if (before && desk.isMine(chat)) myChatChanged(before, chat);
+}
+
+function myChatChanged(before, chat) {
+  if (before.agent && before.agent.id !== desk.me.id) notices.chatComes(chat);
   const unread = desk.unread(chat);
-  if (before && unread > desk.unread(before)) notices.userWrote(chat, unread);
+  if (unread > desk.unread(before)) notices.userWrote(chat, unread);
 }
 
 // What the agent does
@@ -186,7 +197,8 @@ async function refused(error, chatId = null) {
 
 function explain(error, chat) {
   if (error.code === "taken") return `${chat?.agent?.name ?? "Another agent"} has taken this chat.`;
-  if (error.code === "not_yours") return `This chat is with ${chat?.agent?.name ?? "somebody else"} now, so your message was not sent.`;
+  if (error.code === "not_yours")
+    return `This chat is with ${chat?.agent?.name ?? "somebody else"} now, so your message was not sent.`;
   if (error.code === "closed") return "This chat has ended meanwhile.";
   return error.message;
 }
@@ -203,6 +215,12 @@ function followAddress() {
   root.dataset.view = id ? "chat" : "list";
 }
 
+function focusShown() {
+  if (!desk.selected) focusList();
+  else if (phone.matches) pane.focusHeading();
+  else pane.focus();
+}
+
 function step(by) {
   const { mine, selected } = desk;
   if (mine.length === 0) return;
@@ -210,6 +228,11 @@ function step(by) {
   const next = mine[(Math.max(at, by > 0 ? at : 0) + by + mine.length) % mine.length];
   go(next.id);
   settled(() => pane.focus());
+}
+
+function focusList() {
+  if (phone.matches) go(null);
+  settled(() => (document.querySelector(".chat-link[aria-current]") ?? document.querySelector(".chat-link"))?.focus());
 }
 
 // Once the page shows what was just changed.
@@ -229,10 +252,9 @@ function render() {
 
 desk.addEventListener("change", render);
 addEventListener("hashchange", () => {
-  const from = document.activeElement?.closest(".chat-link, .chat-head");
+  const fromHere = document.activeElement?.closest(".chat-link, .chat-head");
   followAddress();
-  if (!from) return;
-  settled(() => (desk.selected ? (phone.matches ? pane.focusHeading() : pane.focus()) : doing.list()));
+  if (fromHere) settled(focusShown);
 });
 document.addEventListener("visibilitychange", () => desk.look());
 document.querySelector("#presence").addEventListener("click", togglePresence);

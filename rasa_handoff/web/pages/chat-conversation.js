@@ -17,6 +17,7 @@ export class Conversation extends EventTarget {
   busy = false; //: a message is on its way to its answer
   #kept = memory.recall();
   #live = null;
+  #introducing = null;
   #typingEnds = null;
 
   constructor() {
@@ -49,7 +50,7 @@ export class Conversation extends EventTarget {
     if (this.withPeople) await this.leave().catch(() => {});
     this.#live?.stop();
     this.#live = null;
-    this.#kept = { sender: null, token: null, last: null, told: null, lines: [] };
+    this.#kept = memory.nothing();
     this.#set({ state: null, typing: null, lost: false, connection: "connecting" });
     await this.begin();
   }
@@ -62,7 +63,13 @@ export class Conversation extends EventTarget {
     return this.withPeople ? api.typing(this.#kept, now) : null;
   }
 
-  async #introduce() {
+  // Asked for at the start and with each message; one conversation is opened all the same.
+  #introduce() {
+    this.#introducing ??= this.#open().finally(() => (this.#introducing = null));
+    return this.#introducing;
+  }
+
+  async #open() {
     if (!this.#kept.token) {
       const { sender, token } = await api.openConversation();
       Object.assign(this.#kept, { sender, token });
@@ -80,7 +87,7 @@ export class Conversation extends EventTarget {
         hello: ({ handoff }) => this.#set({ state: handoff }),
         message: (message, id) => this.#received(message, id),
         handoff: (state, id) => this.#moved(state, id),
-        typing: ({ typing, name }) => this.#othersType(typing ? name ?? "" : null),
+        typing: ({ typing, name }) => this.#othersType(typing ? (name ?? "") : null),
       },
     });
     this.#live.start();
@@ -127,7 +134,7 @@ export class Conversation extends EventTarget {
     this.busy = true;
     try {
       await this.#introduce();
-      for (let line; (line = this.lines.find(({ state }) => state === "sending")); ) await this.#send(line);
+      for (let line; (line = this.lines.find(({ state }) => state === "sending"));) await this.#send(line);
     } catch (error) {
       if (error.isUnknown) this.#forgotten();
       for (const line of this.lines) if (line.state === "sending") line.state = "failed";
@@ -137,17 +144,23 @@ export class Conversation extends EventTarget {
     }
   }
 
-  async #send(line) {
+  async #send({ id, payload }) {
     try {
-      const answers = await api.say(this.#kept, line.payload, line.id);
-      line.state = "sent";
-      answers.forEach((answer, n) => this.#answered(answer, `${line.id}/${n}`));
+      const answers = await api.say(this.#kept, payload, id);
+      this.#mark(id, { state: "sent" });
+      answers.forEach((answer, n) => this.#answered(answer, `${id}/${n}`));
     } catch (error) {
       if (error.passes || error.isUnknown) throw error;
       // It will never be taken as it is; what was written behind it may.
-      Object.assign(line, { state: "refused", problem: error.message });
+      this.#mark(id, { state: "refused", problem: error.message });
     }
     this.#changed();
+  }
+
+  // By id: another tab may have put its lines in the place of ours meanwhile.
+  #mark(id, values) {
+    const line = this.lines.find((each) => each.id === id);
+    if (line) Object.assign(line, values);
   }
 
   #answered({ text, image, buttons, attachment, custom }, id) {

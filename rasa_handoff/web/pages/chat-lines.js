@@ -7,11 +7,14 @@ import { timeOf } from "./page-time.js";
 /** Build a line's node; what may change later is left to `updateLine`. */
 export function buildLine(line) {
   if (isNotice(line)) return make("p", { class: "notice", dir: "auto" }, line.text);
-  return make("div", { class: `message by-${line.who === "system" ? "bot" : line.who}` },
+  return make(
+    "div",
+    { class: `message by-${line.who === "system" ? "bot" : line.who}` },
     make("span", { class: "message-name", dir: "auto" }, nameOf(line), unseen(": ")),
     bubble(line),
     make("div", { class: "choices-row", role: "group", "aria-label": "Answers to choose from" }),
-    make("span", { class: "message-state" }));
+    make("span", { class: "message-state" }),
+  );
 }
 
 /** Bring a line's node up to date. */
@@ -19,7 +22,9 @@ export function updateLine(node, { line, follows, choosable }, conversation) {
   if (isNotice(line)) return;
   node.classList.toggle("follows", follows);
   node.classList.toggle("mine", line.who === "user");
-  once(node.querySelector(".choices-row"), choosable, (row) => fillChoices(row, choosable ? line.buttons : [], conversation));
+  once(node.querySelector(".choices-row"), choosable, (row) =>
+    fillChoices(row, choosable ? line.buttons : [], conversation),
+  );
   once(node.querySelector(".message-state"), line.state ?? "", (place) => fillState(place, line, conversation));
 }
 
@@ -63,8 +68,15 @@ function botAttachment(attachment) {
 
 function fillChoices(row, buttons, conversation) {
   row.hidden = buttons.length === 0;
-  row.replaceChildren(...buttons.map(({ title, payload }) =>
-    make("button", { type: "button", class: "chip", dir: "auto", onclick: () => conversation.say(title, payload ?? title) }, title)));
+  row.replaceChildren(
+    ...buttons.map(({ title, payload }) =>
+      make(
+        "button",
+        { type: "button", class: "chip", dir: "auto", onclick: () => conversation.say(title, payload ?? title) },
+        title,
+      ),
+    ),
+  );
 }
 
 function fillState(place, line, conversation) {
@@ -73,7 +85,12 @@ function fillState(place, line, conversation) {
   const parts = [timeOf(line.at)];
   if (state === "sending") parts.push(icon("clock"), unseen("Sending"));
   if (state === "sent") parts.push(icon("sent"), unseen("Sent"));
-  if (state === "failed") parts.push(icon("failed"), problem("Not sent"), act("Try again", () => conversation.again()));
+  if (state === "failed")
+    parts.push(
+      icon("failed"),
+      problem("Not sent"),
+      act("Try again", () => conversation.again()),
+    );
   if (state === "refused") parts.push(icon("failed"), problem(`Not accepted: ${line.problem}`));
   if (state === "failed" || state === "refused") parts.push(act("Discard", () => conversation.discard(line.id)));
   place.replaceChildren(...parts);

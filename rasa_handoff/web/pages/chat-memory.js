@@ -2,15 +2,19 @@
 
 const KEY = `rasa_handoff.chat ${new URL("../", document.baseURI).pathname}`;
 const LINES = 500;
-const NOTHING = { sender: null, token: null, last: null, told: null, lines: [] };
+
+/** The memory of a conversation that has not begun. */
+export function nothing() {
+  return { sender: null, token: null, last: null, told: null, lines: [] };
+}
 
 /** What was kept; nothing if the browser does not let us, or something else wrote there. */
 export function recall() {
   try {
     const kept = JSON.parse(localStorage.getItem(KEY));
-    return Array.isArray(kept?.lines) ? { ...NOTHING, ...kept } : { ...NOTHING };
+    return Array.isArray(kept?.lines) ? { ...nothing(), ...kept } : nothing();
   } catch {
-    return { ...NOTHING };
+    return nothing();
   }
 }
 

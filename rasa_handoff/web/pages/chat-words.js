@@ -14,7 +14,7 @@ const OVER = "The chat has ended";
 export function whom(state) {
   if (state?.status === "requested") return { kind: "wait", name: "One moment", more: "Looking for a person…" };
   if (state?.status === "queued") return { kind: "wait", name: "In the queue", more: place(state.queue_position) };
-  if (state?.status === "active") return { kind: "person", name: state.agent?.name || "A person", more: "With you now" };
+  if (state?.status === "active") return { kind: "person", name: agentOf(state), more: "With you now" };
   return { kind: "bot", name: "Assistant", more: "Answers automatically" };
 }
 
@@ -28,21 +28,24 @@ function place(position) {
  * What never came about is told by the bot in its own words.
  */
 export function change(before, after) {
-  const was = handoffOf(before) === handoffOf(after) ? before : null;
-  const agent = after.agent?.name || "A person";
-  if (after.status === "active" && was?.status !== "active") return `${agent} has joined`;
-  if (after.status === "active" && was.agent?.name !== after.agent?.name) return `${agent} has taken over`;
-  if (after.status === "queued" && was?.status === "active") return "Back in the queue";
-  const began = was?.status === "queued" || was?.status === "active";
-  return after.status === "closed" && began ? ENDS[after.end_reason] ?? OVER : null;
+  const same = before && handoffOf(before) === handoffOf(after);
+  return CHANGES[after.status]?.(same ? before : NOT_YET, after) ?? null;
+}
+
+const NOT_YET = { status: null, agent: null };
+const CHANGES = {
+  queued: (was) => (was.status === "active" ? "Back in the queue" : null),
+  active: (was, is) => {
+    if (was.status !== "active") return `${agentOf(is)} has joined`;
+    return agentOf(was) === agentOf(is) ? null : `${agentOf(is)} has taken over`;
+  },
+  closed: (was, is) => (["queued", "active"].includes(was.status) ? (ENDS[is.end_reason] ?? OVER) : null),
+};
+
+function agentOf(state) {
+  return state.agent?.name || "A person";
 }
 
 function handoffOf(state) {
-  return state?.handoff_id ?? state?.id;
-}
-
-/** Letters for a person's picture. */
-export function initials(name) {
-  const words = name.trim().split(/\s+/u).map((word) => [...word][0] ?? "");
-  return (words.length > 1 ? words[0] + words.at(-1) : words[0]).toUpperCase();
+  return state.handoff_id ?? state.id;
 }

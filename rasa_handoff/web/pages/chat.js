@@ -2,9 +2,10 @@
 
 import { Conversation } from "./chat-conversation.js";
 import { buildLine, updateLine } from "./chat-lines.js";
-import { initials, whom } from "./chat-words.js";
+import { whom } from "./chat-words.js";
 import { growing, icon, make, reconcile, sends, webAddress } from "./page-dom.js";
 import { withDays } from "./page-days.js";
+import { initials } from "./page-face.js";
 import { Follow } from "./page-scroll.js";
 import { Typing } from "./page-typing.js";
 
@@ -52,7 +53,12 @@ function renderFace(kind, agent, name) {
   face.classList.toggle("is-waiting", kind === "wait");
   if (kind !== "person") return face.replaceChildren(icon(kind === "bot" ? "bot" : "person"));
   if (!picture?.startsWith("https:")) return face.replaceChildren(initials(name));
-  const image = make("img", { src: picture, alt: "", class: "face", onerror: () => face.replaceChildren(initials(name)) });
+  const image = make("img", {
+    src: picture,
+    alt: "",
+    class: "face",
+    onerror: () => face.replaceChildren(initials(name)),
+  });
   face.replaceChildren(image);
 }
 
@@ -60,7 +66,7 @@ function renderBanner() {
   const { connection, lost } = conversation;
   const text = lost
     ? "This conversation has ended and cannot be continued."
-    : { reconnecting: "Reconnecting…", unreachable: "The chat cannot be reached. Trying again…" }[connection] ?? "";
+    : ({ reconnecting: "Reconnecting…", unreachable: "The chat cannot be reached. Trying again…" }[connection] ?? "");
   find("#composer").hidden = lost;
   find("#banner").hidden = text === "";
   write(find("#banner-text"), text);
@@ -92,8 +98,9 @@ function renderTyping() {
   const { typing: who, withPeople, state, busy } = conversation;
   const works = busy && !withPeople;
   waitShortly(works);
-  const text = who !== null ? `${who || "Somebody"} is typing` : state?.status === "requested" ? "Looking for a person…" : "The assistant is writing";
   const shown = who !== null || (works && waitedLong);
+  const busyWith = state?.status === "requested" ? "Looking for a person…" : "The assistant is writing";
+  const text = who === null ? busyWith : `${who || "Somebody"} is typing`;
   write(find("#typing-text"), shown ? text : "");
   if (find("#typing").hidden === !shown) return;
   find("#typing").hidden = !shown;
@@ -105,7 +112,12 @@ function waitShortly(works) {
   if (works === (waiting !== null)) return;
   clearTimeout(waiting);
   waitedLong = false;
-  waiting = works ? setTimeout(() => ((waitedLong = true), renderTyping()), SHORTLY) : null;
+  waiting = works ? setTimeout(hasWaited, SHORTLY) : null;
+}
+
+function hasWaited() {
+  waitedLong = true;
+  renderTyping();
 }
 
 // A live region speaks when it is written to, so only news is written.

@@ -5,15 +5,25 @@ import { icon, link, make, webAddress } from "./page-dom.js";
 const LABELS = { image: "Image", audio: "Audio", video: "Video", location: "Location" };
 
 /** An attachment `{url, kind?, name?}`: shown where the page may load it (https only), else a link. */
-export function attachmentOf({ url, kind = "file", name = null }) {
+export function attachmentOf({ url, kind, name }) {
   const label = name || LABELS[kind] || "File";
   const address = webAddress(url);
   if (!address) return make("p", { class: "soft" }, `${label} (cannot be shown)`);
-  const secure = address.startsWith("https:");
-  if (kind === "image" && secure) return link(address, picture(address, label));
-  if ((kind === "audio" || kind === "video") && secure) {
-    return make(kind, { src: address, controls: true, preload: "none", "aria-label": label, class: "media" });
-  }
+  const show = address.startsWith("https:") ? (SHOWN[kind] ?? fileLink) : fileLink;
+  return show(address, label);
+}
+
+const SHOWN = {
+  image: (address, label) => link(address, picture(address, label)),
+  audio: (address, label) => player("audio", address, label),
+  video: (address, label) => player("video", address, label),
+};
+
+function player(kind, src, label) {
+  return make(kind, { src, controls: true, preload: "none", "aria-label": label, class: "media" });
+}
+
+function fileLink(address, label) {
   const anchor = link(address, make("bdi", {}, label));
   anchor.classList.add("attachment");
   anchor.prepend(icon("file"));
