@@ -6,19 +6,48 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rasa_handoff.backends.base import Backend, Opened
     from rasa_handoff.channel import HandoffInput
+    from rasa_handoff.errors import BackendError, ChatGone, Refused, TemporaryError, Unavailable
+    from rasa_handoff.events import (
+        AgentAway,
+        AgentJoined,
+        AgentMessage,
+        AgentTyping,
+        Closed,
+        MessageStatus,
+        QueueMoved,
+        Transferred,
+    )
 
-# name -> module; loaded when asked for, since the action server has no Rasa and the server no SDK
-_WHERE = {
-    "HandoffInput": "rasa_handoff.channel",
-    "Backend": "rasa_handoff.backends.base",
-    "Opened": "rasa_handoff.backends.base",
-}
+__all__ = [
+    "AgentAway",
+    "AgentJoined",
+    "AgentMessage",
+    "AgentTyping",
+    "Backend",
+    "BackendError",
+    "ChatGone",
+    "Closed",
+    "HandoffInput",
+    "MessageStatus",
+    "Opened",
+    "QueueMoved",
+    "Refused",
+    "TemporaryError",
+    "Transferred",
+    "Unavailable",
+]
 
-__all__ = ["Backend", "HandoffInput", "Opened"]
+# Looked for when asked for: the action server has no Rasa, and a backend's author needs no channel.
+_WHERE = ("rasa_handoff.backends.base", "rasa_handoff.errors", "rasa_handoff.events")
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _WHERE:
-        raise AttributeError(f"module 'rasa_handoff' has no attribute {name!r}")
-    return getattr(import_module(_WHERE[name]), name)
+    if name == "HandoffInput":
+        return import_module("rasa_handoff.channel").HandoffInput
+    if name in __all__:
+        for module in map(import_module, _WHERE):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module 'rasa_handoff' has no attribute {name!r}")

@@ -19,6 +19,7 @@ from sanic.response import HTTPResponse
 
 from rasa_handoff import access
 from rasa_handoff import strict_json as read
+from rasa_handoff.backends import settings_models
 from rasa_handoff.desk import api as desk_api
 from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.errors import ConfigError, HandoffError, StoreError
@@ -62,7 +63,7 @@ class HandoffInput(InputChannel):
     @classmethod
     def from_credentials(cls, credentials: dict[str, Any] | None) -> HandoffInput:
         try:
-            return cls(read_section(credentials))
+            return cls(read_section(credentials, settings_models()))
         except ConfigError as error:
             raise CannotStart(str(error)) from error
 

@@ -12,6 +12,7 @@ from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import ScalarNode
 
+from rasa_handoff.backends import settings_models
 from rasa_handoff.errors import ConfigError
 from rasa_handoff.settings import Settings, read_section
 
@@ -42,7 +43,7 @@ def check(path: Path) -> Settings:
         raise ConfigError([f"{path} has no entry for the plugin; add the line `{SECTION}:`"])
     faults = _unset(sections)
     try:
-        settings = read_section(sections[SECTION])
+        settings = read_section(sections[SECTION], settings_models())
     except ConfigError as error:
         raise ConfigError([*error.faults, *faults]) from None
     if faults:

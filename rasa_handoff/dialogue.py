@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 
 INTENT_CLOSED = "handoff_closed"
 _LISTEN = "action_listen"
+_MUST_BE_SAID = {"utter_handoff_undelivered": "Your last message could not be delivered."}
 
 
 class Dialogue:
@@ -127,10 +128,10 @@ class Dialogue:
         await self._agent().handle_message(again)
 
     async def words(self, handoff: Handoff, response: str, values: dict[str, Any]) -> dict[str, Any] | None:
-        """What the bot's owner wrote for *response*; None where the domain has no such response."""
+        """What the bot's owner wrote for *response*; of what they left out, only what must be said."""
         agent = self._agent()
         if agent.domain is None or response not in agent.domain.responses:
-            return None
+            return {"text": _MUST_BE_SAID[response]} if response in _MUST_BE_SAID else None
         tracker = await agent.processor.get_tracker(handoff.sender_id)
         known = {name: value for name, value in values.items() if value is not None}
         found: dict[str, Any] | None = await agent.nlg.generate(response, tracker, handoff.channel, **known)

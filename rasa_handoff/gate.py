@@ -159,9 +159,8 @@ class Gate:
     async def _refuse(self, message: UserMessage, handoff: Handoff) -> None:
         log.warning("gate.too_long handoff=%s characters=%s", handoff.id, len(message.text))
         words = await self._dialogue.words(handoff, "utter_handoff_undelivered", {})
-        await message.output_channel.send_response(
-            message.sender_id, words or {"text": "This message is too long and could not be sent."}
-        )
+        if words and message.output_channel is not None:
+            await message.output_channel.send_response(message.sender_id, words)
 
 
 def _external_id(message: UserMessage) -> str:

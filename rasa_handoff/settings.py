@@ -88,13 +88,13 @@ class Settings:
 
 def read_section(
     section: Mapping[str, Any] | None,
-    backends: Mapping[str, type[BaseModel]] | None = None,
+    backends: Mapping[str, type[BaseModel]],
 ) -> Settings:
     """Read the section of credentials.yml.
 
     Args:
         section: as Rasa read it; None and an empty one stand for the defaults.
-        backends: the model of each backend's own settings; those that come with the package by default.
+        backends: the model of each backend's own settings, by name (`rasa_handoff.backends.settings_models`).
 
     Raises:
         ConfigError: with every fault and its remedy.
@@ -102,18 +102,12 @@ def read_section(
     faults = _Faults()
     data = _without_blanks(_plain(section or {}), faults)
     for path, name in _unexpanded(data):
-        faults.add(path, f"the environment variable {name} is not set; set it before Rasa starts, or write a value")
+        remedy = f"set the environment variable {name} before Rasa starts, and write ${{{name}}} without quotes"
+        faults.add(path, f"${{{name}}} was not filled in; {remedy}")
     shape = _shaped(_Section, data, (), faults) or _Section()
-    known = _known_backends() if backends is None else backends
-    settings = _convert(shape, _read_backends(shape.backends, known, faults), faults)
+    settings = _convert(shape, _read_backends(shape.backends, backends, faults), faults)
     faults.raise_if_any()
     return settings
-
-
-def _known_backends() -> Mapping[str, type[BaseModel]]:
-    from rasa_handoff.backends import settings_models  # they come later in the order of imports
-
-    return settings_models()
 
 
 # The shape, for pydantic 1.10 and 2: only what both understand alike

@@ -11,6 +11,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from rasa_handoff import access
+from rasa_handoff.backends import settings_models
 from rasa_handoff.backends.base import Backend, Opened
 from rasa_handoff.events import AnyEvent, MessageStatus
 from rasa_handoff.model import Delivery, EndReason, Handoff, Message, Request, new_id
@@ -82,7 +83,7 @@ class Stage:
     """The parts that run, a recording agent system, and a recording user's side."""
 
     def __init__(self, database: str, folder: Path, now: Callable[[], float], **section: Any) -> None:
-        self.settings: Settings = read_section({"database": database, **section})
+        self.settings: Settings = read_section({"database": database, **section}, settings_models())
         self.folder = folder
         self.now = now
         self.agents = Recorder()

@@ -233,7 +233,8 @@ class TestFaults:
             ),
             (
                 {"token": "${HANDOFF_TOKEN}"},
-                "token: the environment variable HANDOFF_TOKEN is not set; set it before Rasa starts, or write a value",
+                "token: ${HANDOFF_TOKEN} was not filled in; set the environment variable HANDOFF_TOKEN "
+                "before Rasa starts, and write ${HANDOFF_TOKEN} without quotes",
             ),
         ],
     )

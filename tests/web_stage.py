@@ -28,6 +28,7 @@ from rasa_handoff.desk.presence import GRACE, Attendance
 from rasa_handoff.model import Handoff, Message, new_id
 from rasa_handoff.reach import Reach
 from rasa_handoff.runtime import Runtime
+from rasa_handoff.backends import settings_models
 from rasa_handoff.settings import read_section
 from rasa_handoff.store import Store, handoffs
 from rasa_handoff.switchboard import Switchboard
@@ -292,7 +293,8 @@ class Web:
     def __init__(self, database: str, folder: Path, **section: Any) -> None:
         agents = [{"name": name, "token": token_of(name)} for name in AGENTS]
         self.settings = read_section(
-            {"database": database, "token": SERVER_TOKEN, "backends": {"desk": {"agents": agents}}, **section}
+            {"database": database, "token": SERVER_TOKEN, "backends": {"desk": {"agents": agents}}, **section},
+            settings_models(),
         )
         self.folder = folder
         self.monotonic = MonotonicTime()
@@ -339,7 +341,10 @@ class Web:
         self.url = f"http://127.0.0.1:{self.port}{BASE}"
         server = await self.app.create_server(sock=listening, return_asyncio_server=True, access_log=True)
         assert server is not None
+        # Sanic rewrites its own methods at a start, and only so does it keep the ones to rewrite at the next.
+        Sanic.test_mode = True
         await server.startup()
+        Sanic.test_mode = False
         self._server = server
 
     async def down(self) -> None:

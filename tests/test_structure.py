@@ -1,0 +1,146 @@
+"""The package is built as docs/design.md draws it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import rasa_handoff
+
+PACKAGE = Path(rasa_handoff.__file__).parent
+
+# A module may import what stands before it, never what stands behind.
+ORDER = [
+    "errors",
+    "model",
+    "events",
+    "hours",
+    "settings",
+    "access",
+    "signing",
+    "strict_json",
+    "transcript",
+    "live",
+    "tasks",
+    "store.schema",
+    "store.database",
+    "store.writer",
+    "store",
+    "store.messages",
+    "store.deliveries",
+    "store.handoffs",
+    "store.stream",
+    "store.retention",
+    "backends.base",
+    "backends",
+    "routing",
+    "switchboard",
+    "outbox",
+    "clock",
+    "runtime",
+    "web",
+    "web.framing",
+    "web.logs",
+    "web.answers",
+    "web.pages",
+    "web.sse",
+    "web.operators",
+    "web.user",
+    "desk",
+    "desk.records",
+    "desk.presence",
+    "desk.backend",
+    "desk.openapi",
+    "desk.api",
+    "dialogue",
+    "reach",
+    "gate",
+    "channel",
+    "actions",
+    "credentials",
+    "client",
+    "demo",
+    "cli",
+]
+BESIDE = {"__init__", "__main__"}  # the public names, and the command; they load what they need
+USES_RASA = {"dialogue", "reach", "gate", "channel"}
+USES_SDK = {"actions"}
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        yield name.removesuffix(".__init__"), path
+
+
+MODULES = dict(modules())
+
+
+def imports(path: Path) -> Iterator[str]:
+    """The full names that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def of_ours(name: str) -> str | None:
+    """The module of ours that an import means."""
+    if not name.startswith("rasa_handoff."):
+        return None
+    inside = name.removeprefix("rasa_handoff.")
+    while inside and inside not in MODULES:
+        inside = inside.rpartition(".")[0]
+    return inside or None
+
+
+def test_every_module_has_its_place() -> None:
+    assert set(MODULES) - BESIDE == set(ORDER)
+
+
+@pytest.mark.parametrize("module", ORDER)
+def test_imports_point_one_way(module: str) -> None:
+    used = {found for name in imports(MODULES[module]) if (found := of_ours(name))} - {module}
+    # A package's own __init__ gathers what its earlier files have.
+    late = [name for name in used if ORDER.index(name) > ORDER.index(module)]
+    assert late == [], f"{module} must not import {late}"
+
+
+@pytest.mark.parametrize(("library", "allowed"), [("rasa", USES_RASA), ("rasa_sdk", USES_SDK)])
+def test_rasa_and_its_sdk_stay_where_they_belong(library: str, allowed: set[str]) -> None:
+    users = {name for name, path in MODULES.items() for found in imports(path) if found.split(".")[0] == library}
+    assert users == allowed
+
+
+def test_every_module_says_what_it_is_for_in_a_sentence() -> None:
+    for name, path in MODULES.items():
+        words = ast.get_docstring(ast.parse(path.read_text("utf-8")))
+        assert words, name
+        assert words.splitlines()[0].endswith((".", "?")) or len(words.splitlines()) > 1, name
+
+
+def test_the_public_names_are_these() -> None:
+    assert sorted(rasa_handoff.__all__) == [
+        "AgentAway",
+        "AgentJoined",
+        "AgentMessage",
+        "AgentTyping",
+        "Backend",
+        "BackendError",
+        "ChatGone",
+        "Closed",
+        "HandoffInput",
+        "MessageStatus",
+        "Opened",
+        "QueueMoved",
+        "Refused",
+        "TemporaryError",
+        "Transferred",
+        "Unavailable",
+    ]
+    for name in rasa_handoff.__all__:
+        assert getattr(rasa_handoff, name).__name__ == name
