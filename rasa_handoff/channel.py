@@ -95,6 +95,7 @@ class HandoffInput(InputChannel):
         blueprint.listener("before_server_start")(self._start)
         blueprint.listener("after_server_start")(self._guard)
         blueprint.listener("before_server_stop")(self._stop)
+        blueprint.listener("after_server_stop")(self._leave)
         return blueprint
 
     async def _alive(self, request: Request) -> HTTPResponse:
@@ -142,8 +143,11 @@ class HandoffInput(InputChannel):
     async def _stop(self, app: Sanic, loop: Any = None) -> None:
         if self._runtime is not None:
             runtime, self._runtime = self._runtime, None
-            self._stack.close()
             await runtime.stop()
+
+    async def _leave(self, app: Sanic, loop: Any = None) -> None:
+        # Only now: until the last request is answered, no message may slip past the gate.
+        self._stack.close()
 
     # -- what users say -----------------------------------------------------------------------
 

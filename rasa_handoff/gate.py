@@ -14,6 +14,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakSet
 
 from rasa.core.agent import Agent
 from rasa.core.channels.channel import CollectingOutputChannel, UserMessage
@@ -29,7 +30,6 @@ from rasa_handoff.transcript import clean, redact_text
 log = logging.getLogger(__name__)
 
 LONGEST_TEXT = 64_000  #: characters
-_GUARDED = "_rasa_handoff_guarded"
 
 
 class Gate:
@@ -52,6 +52,7 @@ class Gate:
         self._dialogue = dialogue
         self._settings = settings
         self._nudge = nudge
+        self._guarded: WeakSet[Any] = WeakSet()  # what a model reload replaces may go
         self._end_words = frozenset(word.casefold() for word in settings.end_words)
 
     @contextmanager
@@ -73,12 +74,15 @@ class Gate:
             yield
         finally:
             Agent.handle_message, Agent.trigger_intent = handle, trigger
+            for processor in self._guarded:
+                del processor.handle_message, processor.trigger_external_user_uttered
+            self._guarded.clear()
 
     def guard(self, processor: Any) -> None:
         """Stand before *processor*, once."""
-        if processor is None or getattr(processor, _GUARDED, None) is self:
+        if processor is None or processor in self._guarded:
             return
-        setattr(processor, _GUARDED, self)
+        self._guarded.add(processor)
         to_bot, to_bot_unasked = processor.handle_message, processor.trigger_external_user_uttered
 
         async def handle_message(message: UserMessage) -> Any:
@@ -166,7 +170,7 @@ class Gate:
 def _external_id(message: UserMessage) -> str:
     """The id by which a repeat is known: the client's own, else the channel's."""
     theirs = (message.metadata or {}).get("message_id")
-    return theirs[:200] if isinstance(theirs, str) and theirs else str(message.message_id)
+    return clean(theirs)[:200] if isinstance(theirs, str) and theirs else clean(message.message_id)
 
 
 def _collected(message: UserMessage) -> Any:

@@ -134,7 +134,7 @@ def user_chooses(page: Page, title: str) -> None:
 
 def user_leaves(page: Page) -> None:
     """End the chat with the agents' side, or stop waiting for it."""
-    page.get_by_role("button", name=re.compile("^(End chat|Stop waiting)$")).first.click()
+    page.get_by_role("button", name=re.compile("^(End chat|Leave)$")).first.click()
     page.get_by_role("dialog", name="End this chat?").get_by_role("button", name="End chat").click()
 
 

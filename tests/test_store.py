@@ -411,7 +411,7 @@ class TestTrouble:
         facts: list[str] = []
         async with opened(new_database) as store:
             store.subscribe(str, facts.append)
-            ran_again, names = set[str](), [f"{round_}-{number}" for round_ in range(40) for number in range(40)]
+            ran_again, names = set[str](), [f"{round_}-{number}" for round_ in range(25) for number in range(40)]
 
             async def insist(name: str) -> None:
                 """Write as a client does: until it is acknowledged."""
@@ -424,14 +424,43 @@ class TestTrouble:
                         refused.add(name)
 
             refused = set[str]()
-            for round_ in range(40):
+            lost = 0
+            for round_ in range(25):
                 writing = asyncio.gather(*map(insist, names[round_ * 40 : round_ * 40 + 40]))
                 await asyncio.sleep(0.0003 * round_)
-                assert hang_up(new_database)
+                lost += hang_up(new_database)
                 await writing
             kept = await seen(store)
+        assert lost > 10
         assert sorted(facts) == sorted(kept) == sorted(names)
         assert ran_again <= refused, "a change ran again that was on disk"
+
+    async def test_a_commit_whose_answer_was_lost_has_been_made(self, new_database: str) -> None:
+        facts: list[str] = []
+        async with opened(new_database) as store:
+            store.subscribe(str, facts.append)
+            with commits_that_wait(new_database):
+                writes = asyncio.gather(*(write(store, str(number)) for number in range(3)))
+                await until(lambda: on_disk(new_database, COMMITTED_BUT_SILENT) == [(1,)])
+                hang_up(new_database)
+                assert await asyncio.wait_for(writes, 10) == [True] * 3
+            assert await write(store, "after")
+        assert facts == ["0", "1", "2", "after"]
+
+    async def test_a_commit_that_was_refused_and_made_all_the_same_is_told_in_the_end(self, new_database: str) -> None:
+        facts: list[str] = []
+        async with opened(new_database) as store:
+            store.subscribe(str, facts.append)
+            with commits_that_wait(new_database):
+                writing = write(store, "one")
+                await until(lambda: on_disk(new_database, COMMITTED_BUT_SILENT) == [(1,)])
+                with nobody_let_in(new_database):
+                    hang_up(new_database)
+                    with pytest.raises(StoreError):
+                        await asyncio.wait_for(writing, 10)
+            assert facts == []
+            assert not await write(store, "one")
+        assert facts[0] == "one"
 
     @pytest.mark.slow
     async def test_a_server_that_goes_and_comes_back_is_got_over(self, tmp_path: Path) -> None:
@@ -455,12 +484,42 @@ class TestTrouble:
         server.cleanup()
 
 
+COMMITTED_BUT_SILENT = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"
+
+
+@contextmanager
+def commits_that_wait(database: str) -> Iterator[None]:
+    """The server answers no commit, though it makes it: it waits for a replica that never comes."""
+    administer(database, "ALTER SYSTEM SET synchronous_standby_names = 'nobody'", "SELECT pg_reload_conf()")
+    try:
+        yield
+    finally:
+        administer(database, "ALTER SYSTEM RESET synchronous_standby_names", "SELECT pg_reload_conf()")
+
+
+@contextmanager
+def nobody_let_in(database: str) -> Iterator[None]:
+    """The server takes no new connection to *database*."""
+    name = psycopg2.extensions.parse_dsn(database)["dbname"]
+    administer(database, f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+    try:
+        yield
+    finally:
+        administer(database, f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
 def hang_up(database: str) -> int:
-    """End every connection to *database* but our own, from the server's side; how many there were."""
-    with closing(psycopg2.connect(database)) as connection, connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-        row = cursor.fetchone()
-        return int(row[0]) if row else 0
+    """End every connection of ours to *database* from the server's side; how many there were."""
+    ours = "FROM pg_stat_activity WHERE application_name = 'rasa_handoff'"
+    return len(administer(database, f"SELECT pg_terminate_backend(pid) {ours}"))
+
+
+def administer(database: str, *statements: str) -> list[tuple[Any, ...]]:
+    """Run *statements* as the server's owner, each on its own; the rows of the last one."""
+    elsewhere = psycopg2.extensions.make_dsn(database, dbname="postgres")
+    with closing(psycopg2.connect(elsewhere, options="-c synchronous_commit=local")) as connection:
+        connection.autocommit = True
+        cursor = connection.cursor()
+        for statement in statements:
+            cursor.execute(statement)
+        return cursor.fetchall() if cursor.description else []

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import asdict
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from sanic import Blueprint
 from sanic.request import Request
@@ -19,6 +18,7 @@ from rasa_handoff import signing
 from rasa_handoff import strict_json as read
 from rasa_handoff.desk import openapi, records
 from rasa_handoff.desk.backend import AgentChanged, ChatChanged, Desk, MessageChanged, UserTyped
+from rasa_handoff.desk.patience import Patience
 from rasa_handoff.desk.presence import GRACE
 from rasa_handoff.desk.records import Agent, Chat
 from rasa_handoff.errors import Malformed, NotAuthentic, UnknownChat
@@ -31,7 +31,6 @@ from rasa_handoff.web.pages import Pages
 
 COOKIE = "handoff_desk"
 _SESSION = 12 * 3600.0  #: seconds
-_WRONG_TRIES, _IN_SECONDS = 10, 60.0
 _LONGEST_TEXT = 10_000
 _REASONS = ("resolved", "unresolved", "spam", "other")
 
@@ -47,9 +46,8 @@ class DeskApi:
 
     def __init__(self, running: Callable[[], Runtime], now: Callable[[], float] = time.monotonic) -> None:
         self._running = running
-        self._now = now
         self._pages = Pages("rasa_handoff.desk", "console.html")
-        self._wrong: deque[float] = deque(maxlen=_WRONG_TRIES)
+        self._patience = Patience(now)
 
     def add_to(self, blueprint: Blueprint) -> None:
         """Register every route; their table is docs/http.md, their description openapi.json."""
@@ -97,11 +95,12 @@ class DeskApi:
 
     async def sign_in(self, request: Request) -> HTTPResponse:
         payload = await payload_of(request)
-        self._require_patience()
+        address = request.remote_addr or request.ip
+        self._patience.require(address)
         token = read.text(payload, "token", max_length=500)
         agent_id = self._agent_with(token)
         if agent_id is None:
-            self._wrong.append(self._now())
+            self._patience.lose(address)
             raise NotAuthentic("no agent has this token")
         agent = await self._agent(agent_id)
         headers = {"Set-Cookie": self._cookie(agent_id, secure=_is_https(request))}
@@ -114,13 +113,6 @@ class DeskApi:
         answer = nothing()
         answer.headers["Set-Cookie"] = f"{COOKIE}=; Max-Age=0; HttpOnly; SameSite=Strict"
         return answer
-
-    def _require_patience(self) -> None:
-        """Require that there were few wrong tokens lately."""
-        if len(self._wrong) == _WRONG_TRIES:
-            wait = self._wrong[0] + _IN_SECONDS - self._now()
-            if wait > 0:
-                raise TooMany("too many wrong tokens; wait a minute", int(wait) + 1)
 
     def _agent_with(self, token: str) -> str | None:
         """Compares with every agent's token, so that time tells nothing."""
@@ -137,7 +129,7 @@ class DeskApi:
         # The agent's token is part of the purpose: who gets a new one has to sign in anew.
         value = signing.sign(self._secret, self._purpose(agent_id), agent_id, time.time() + _SESSION)
         end = "; Secure" if secure else ""
-        return f"{COOKIE}={agent_id}:{value}; Max-Age={int(_SESSION)}; HttpOnly; SameSite=Strict{end}"
+        return f"{COOKIE}={quote(agent_id)}:{value}; Max-Age={int(_SESSION)}; HttpOnly; SameSite=Strict{end}"
 
     @property
     def _secret(self) -> str:
@@ -153,17 +145,18 @@ class DeskApi:
         Raises:
             NotAuthentic: nobody we know.
         """
-        header = request.headers.get("authorization")
-        if header:
-            agent_id = self._agent_with(header.removeprefix("Bearer ").strip())
-        else:
+        scheme, _, token = (request.headers.get("authorization") or "").partition(" ")
+        if scheme.lower() == "bearer":
+            agent_id = self._agent_with(token.strip())
+        else:  # of another scheme is what a proxy in front of us asks for
             agent_id = self._in_cookie(request)
         if agent_id is None or agent_id not in self._desk.agents:
             raise NotAuthentic("not signed in")
         return await self._agent(agent_id)
 
     def _in_cookie(self, request: Request) -> str:
-        agent_id, _, signed = (request.cookies.get(COOKIE) or "").partition(":")
+        quoted, _, signed = (request.cookies.get(COOKIE) or "").partition(":")
+        agent_id = unquote(quoted)
         if agent_id not in self._desk.agents:
             raise NotAuthentic("not signed in")
         if request.method != "GET":
@@ -172,8 +165,12 @@ class DeskApi:
 
     def _require_own_origin(self, request: Request) -> None:
         origin = request.headers.get("origin")
+        if origin is None:
+            return
+        scheme, _, host = origin.partition("://")
         ours = {request.headers.get("host"), urlsplit(self._running().settings.public_url or "").netloc}
-        if origin is not None and urlsplit(origin).netloc not in ours:
+        # No host at all is that of a sandboxed frame, or of a file.
+        if scheme not in ("http", "https") or not host or host not in ours:
             raise NotAuthentic("the request comes from another site")
 
     async def _agent(self, agent_id: str) -> Agent:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -83,8 +83,7 @@ class Desk(Backend):
 
     async def start(self, around: Surroundings) -> None:
         await super().start(around)
-        signed: Sequence[DeskAgent | AgentAccess] = self.settings.agents or around.access.agents
-        self.agents = {agent_id(agent.name): (agent.name, agent.token) for agent in signed}
+        self.agents = _by_id(self.settings.agents or around.access.agents)
         names = {key: name for key, (name, _) in self.agents.items()}
         await around.store.write(lambda tx: records.put_agents(tx, names))
 
@@ -94,7 +93,7 @@ class Desk(Backend):
         return await self.around.store.write(partial(self._open, handoff=handoff, request=request))
 
     def _open(self, tx: Tx, handoff: Handoff, request: Request) -> Opened:
-        if not self.attendance.anybody(self._known(records.agents(tx))):
+        if not any(map(self._is_there, records.agents(tx))):
             raise Unavailable("desk", "open a chat", detail="no agent is online")
         values = {
             "id": handoff.id,
@@ -191,7 +190,7 @@ class Desk(Backend):
         if chat.agent_id == agent.id:
             return chat
         before = records.agent(tx, chat.agent_id) if chat.agent_id else None
-        if before is not None and self.attendance.is_there(before):
+        if before is not None and self._is_there(before):
             raise Conflict("taken", f"{before.name} has taken this chat")
         records.assign(tx, chat_id, agent.id, time.time())
         person = _person(agent)
@@ -254,7 +253,7 @@ class Desk(Backend):
             self._queue_moved(tx)
         else:
             other = records.agent(tx, to)
-            if other is None or not self.attendance.is_there(other):
+            if other is None or not self._is_there(other):
                 raise Conflict("away", f"{other.name if other else 'That agent'} is not online")
             records.assign(tx, chat_id, other.id, time.time())
             self._tell(tx, Transferred(chat_id=chat_id, agent=_person(other)))
@@ -324,9 +323,22 @@ class Desk(Backend):
         except Conflict as error:
             raise Conflict("closed", str(error)) from error
 
-    def _known(self, agents: list[Agent]) -> list[Agent]:
-        """Those of *agents* who are still in the settings."""
-        return [agent for agent in agents if agent.id in self.agents]
+    def _is_there(self, agent: Agent) -> bool:
+        """Online, and still in the settings."""
+        return agent.id in self.agents and self.attendance.is_there(agent)
+
+
+def _by_id(agents: Iterable[DeskAgent | AgentAccess]) -> dict[str, tuple[str, str]]:
+    """Name and token of each agent; whose name makes an id that is taken gets a number behind it."""
+    found: dict[str, tuple[str, str]] = {}
+    for agent in agents:
+        key = first = agent_id(agent.name)
+        number = 1
+        while key in found:
+            number += 1
+            key = f"{first}-{number}"
+        found[key] = (agent.name, agent.token)
+    return found
 
 
 def agent_id(name: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from rasa_handoff.desk.records import Agent
 
@@ -33,6 +33,3 @@ class Attendance:
             return False
         since = self._now() - self._left.get(agent.id, self._started)
         return self._pages[agent.id] > 0 or since < GRACE
-
-    def anybody(self, agents: Iterable[Agent]) -> bool:
-        return any(self.is_there(agent) for agent in agents)

@@ -40,7 +40,7 @@ function renderHead() {
   write(find("#whom"), name);
   write(find("#whom-more"), more);
   find("#leave").hidden = !withPeople;
-  write(find("#leave"), state?.status === "queued" ? "Stop waiting" : "End chat");
+  write(find("#leave"), state?.status === "queued" ? "Leave" : "End chat");
   renderFace(kind, kind === "person" ? state.agent : null, name);
 }
 
