@@ -21,7 +21,7 @@ from rasa_handoff.errors import (
     UserAway,
     UserUnreachable,
 )
-from rasa_handoff.model import Delivery, Handoff, Target
+from rasa_handoff.model import Delivery, Handoff, Status, Target
 from rasa_handoff.store import Store, Tx, deliveries, handoffs
 from rasa_handoff.switchboard import Posted, Switchboard
 
@@ -82,18 +82,17 @@ class Outbox:
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._stopping = False
         self._held: list[Posted] | None = []  #: committed while the start looks for what waits
-        self._found: set[str] = set()
 
     async def start(self) -> None:
         """Take up what is waiting from before, then whatever is committed."""
         self._store.subscribe(Posted, self._hear)
         waiting = await self._store.read(_waiting)
-        self._found = {posted.delivery.id for posted in waiting}
-        for posted in waiting:
-            self._add(posted)
+        # Facts are told in the order of commits: with this one, all that was read has been told, and is held.
+        await self._store.write(lambda tx: None)
         held, self._held = self._held or [], None
-        for posted in held:
-            self._hear(posted)
+        found = {posted.delivery.id for posted in waiting}
+        for posted in (*waiting, *(each for each in held if each.delivery.id not in found)):
+            self._add(posted)
 
     async def stop(self, seconds: float = 5.0) -> None:
         """Let what is being sent finish; the rest waits on disk."""
@@ -136,11 +135,9 @@ class Outbox:
         return delivery
 
     def _hear(self, posted: Posted) -> None:
-        """A delivery was committed; it may be among those found at the start."""
+        """A delivery was committed."""
         if self._held is not None:
             self._held.append(posted)
-        elif posted.delivery.id in self._found:
-            self._found.discard(posted.delivery.id)
         else:
             self._add(posted)
 
@@ -247,13 +244,18 @@ def pause_after(attempts: int, retry_after: float | None = None) -> float:
     base = _SCHEDULE[attempts] if attempts < len(_SCHEDULE) else _THEN_EVERY
     pause = base * random.uniform(1 - _JITTER, 1 + _JITTER)
     if retry_after is not None:
-        return min(max(retry_after, pause), _LONGEST_RETRY_AFTER)
+        return min(max(pause, retry_after), _LONGEST_RETRY_AFTER)
     return pause
 
 
 def _what(error: Exception) -> str:
     """What came back, for people: our own errors say it, of others only the kind is safe to keep."""
     return str(error) if isinstance(error, (BackendError, UserUnreachable)) else type(error).__name__
+
+
+def _too_early(handoff: Handoff, delivery: Delivery) -> bool:
+    """Whether the chat is still being opened; the switchboard posts it when that is done."""
+    return handoff.status is Status.REQUESTED and delivery.target == "agent"
 
 
 def _waiting(tx: Tx) -> list[Posted]:
@@ -263,6 +265,6 @@ def _waiting(tx: Tx) -> list[Posted]:
         if delivery.handoff_id not in known:
             known[delivery.handoff_id] = handoffs.get(tx, delivery.handoff_id)
         handoff = known[delivery.handoff_id]
-        if handoff is not None:
+        if handoff is not None and not _too_early(handoff, delivery):
             found.append(Posted(handoff=handoff, delivery=delivery))
     return found

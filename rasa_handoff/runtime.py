@@ -18,8 +18,10 @@ from rasa_handoff.errors import BackendError, ChatGone
 from rasa_handoff.events import MessageStatus
 from rasa_handoff.live import Hub
 from rasa_handoff.model import Delivery, EndReason, Handoff
+from rasa_handoff.opening import Opening
 from rasa_handoff.outbox import Outbox, Outcome, Send
 from rasa_handoff.settings import Settings
+from rasa_handoff.signals import Signals
 from rasa_handoff.store import Store
 from rasa_handoff.store.stream import Entry
 from rasa_handoff.switchboard import Switchboard, Typed
@@ -44,6 +46,8 @@ class Runtime:
             name: backends.load(name)(section) for name, section in settings.backends.items()
         }
         self.switchboard = Switchboard(self.store, self.backends, settings, now)
+        self.opening = Opening(self.store, self.switchboard, self.backends, settings, now)
+        self.signals = Signals(self.switchboard, self.backends)
         self.clock = Clock(self.store, self.switchboard, self.backends, now, settings.retention)
         self.outbox: Outbox
         self._now = now
@@ -59,6 +63,7 @@ class Runtime:
             StoreError: the database cannot be opened, or another process has it.
         """
         await self.store.open()
+        await self.switchboard.recover()  # before anybody can ask for an agent
         self.outbox = Outbox(
             self.store,
             self.switchboard,
@@ -80,7 +85,6 @@ class Runtime:
 
     async def start(self) -> None:
         """Take up what was left from before, and begin to deliver."""
-        await self.switchboard.recover()
         await self.outbox.start()
         self.clock.start()
         log.info("handoff.ready database=%s backends=%s", self.store.database, ",".join(self.backends))
@@ -123,7 +127,7 @@ class Runtime:
                 state="delivered" if outcome.delivery.state == "done" else "rejected",
                 cause=outcome.delivery.error,
             )
-            await self.switchboard.report(outcome.handoff, status)
+            await self.signals.report(outcome.handoff, status)
 
     def _report(self, outcome: Outcome) -> None:
         if outcome.delivery.target == "user" and outcome.delivery.kind == "message":

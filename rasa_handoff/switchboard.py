@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
-from rasa_handoff import routing, transcript
 from rasa_handoff.backends.base import Backend, Opened
-from rasa_handoff.errors import BackendError, Conflict, Refused, TemporaryError, Unavailable, UnknownChat
+from rasa_handoff.errors import Conflict, UnknownChat
 from rasa_handoff.events import (
     AgentAway,
     AgentJoined,
@@ -50,11 +47,6 @@ _PASSED = {
     "agent_reply": (EndReason.AGENT_SILENT, "utter_handoff_agent_slow"),
     "user_idle": (EndReason.USER_IDLE, "utter_handoff_user_idle"),
 }
-_REFUSALS = (  # the first that happened says why nobody took the chat
-    (Unavailable, EndReason.UNAVAILABLE),
-    (Refused, EndReason.REJECTED),
-    (BackendError, EndReason.FAILED),
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,49 +96,11 @@ class Switchboard:
         self._backends = backends
         self._settings = settings
         self._now = now
-        self._opening: dict[str, asyncio.Task[Handoff]] = {}
 
-    # -- asking for an agent ------------------------------------------------------------------
+    # -- opening ------------------------------------------------------------------------------
 
-    async def request(self, request: Request) -> Handoff:
-        """Open a handoff and wait for the agent system's answer, at most ``open_timeout`` seconds.
-
-        A conversation has one open handoff: a second request gets the first. A refusal is an
-        answer too: a handoff that is closed, with its reason.
-        """
-        opening = self._opening.get(request.sender_id)
-        if opening is None:
-            opening = asyncio.create_task(self._open(request))
-            self._opening[request.sender_id] = opening
-            opening.add_done_callback(lambda _: self._opening.pop(request.sender_id, None))
-        # The client may hang up; a chat that is being opened must still be written down.
-        return await asyncio.shield(opening)
-
-    async def _open(self, request: Request) -> Handoff:
-        rules = self._rules_for(request)
-        request = transcript.redact(request, self._settings.redact)
-        handoff, found = await self._store.write(partial(self._begin, request=request, rules=rules))
-        if found or not handoff.is_open:
-            return handoff
-        until = time.monotonic() + self._settings.open_timeout
-        errors: list[BackendError] = []
-        for rule in rules:
-            handoff = replace(handoff, backend=rule.to, group=rule.group)
-            asked = replace(request, group=rule.group, priority=rule.priority)
-            try:
-                opened = await self._ask(handoff, asked, until - time.monotonic())
-            except BackendError as error:
-                log.warning("handoff.refused id=%s %s", handoff.id, error)
-                errors.append(error)
-            else:
-                return await self._store.write(partial(self._opened, handoff=handoff, opened=opened))
-        return await self._store.write(partial(self._refused, handoff=handoff, reason=_reason_of(errors)))
-
-    def _rules_for(self, request: Request) -> list[Rule]:
-        now = datetime.fromtimestamp(self._now(), timezone.utc)
-        return [rule for rule in routing.choose(self._settings.route, request, now) if rule.to in self._backends]
-
-    def _begin(self, tx: Tx, request: Request, rules: Sequence[Rule]) -> tuple[Handoff, bool]:
+    def begin(self, tx: Tx, request: Request, rules: Sequence[Rule]) -> tuple[Handoff, bool]:
+        """Write down that an agent is asked for; the open handoff, and whether it was there before."""
         known = handoffs.unsettled(tx, request.sender_id)
         if known is not None and known.is_open:
             return known, True
@@ -163,54 +117,25 @@ class Switchboard:
         handoffs.insert(tx, handoff, request)
         return handoff, False
 
-    async def _ask(self, handoff: Handoff, request: Request, seconds: float) -> Opened:
-        """Open at one backend. What answers too late is closed again there."""
-        asking = asyncio.create_task(self._backends[handoff.backend].open(handoff, request))
-        done, _ = await asyncio.wait({asking}, timeout=max(seconds, 0))
-        if not done:
-            asking.add_done_callback(partial(self._answered_late, handoff))
-            raise TemporaryError(handoff.backend, "open a chat", detail="no answer in time")
-        try:
-            return asking.result()
-        except BackendError:
-            raise
-        except Exception as error:
-            log.exception("handoff.open_failed id=%s backend=%s", handoff.id, handoff.backend)
-            raise BackendError(handoff.backend, "open a chat", detail=type(error).__name__) from error
+    def try_at(self, tx: Tx, handoff: Handoff, rule: Rule) -> Handoff:
+        """Write down which backend is asked; its events may come before its answer."""
+        handoff = replace(self._fresh(tx, handoff), backend=rule.to, group=rule.group)
+        handoff = replace(handoff, chat_id=self._backends[rule.to].chat_id_of(handoff))
+        handoffs.update(tx, handoff)
+        return handoff
 
-    def _answered_late(self, handoff: Handoff, asking: asyncio.Task[Opened]) -> None:
-        if asking.cancelled() or asking.exception() is not None:
-            return
-        log.warning("handoff.opened_late id=%s backend=%s", handoff.id, handoff.backend)
-        late = partial(self._close_late, backend=handoff.backend, handoff_id=handoff.id, opened=asking.result())
-        self._store.write(late)
-
-    def _close_late(self, tx: Tx, backend: str, handoff_id: str, opened: Opened) -> None:
-        handoff = handoffs.get(tx, handoff_id)
-        if handoff is None:
-            return
-        there = {"backend": backend, "chat_id": opened.chat_id, "notes": opened.notes}
-        body = {"reason": EndReason.FAILED.value, "there": there}
-        handoffs.touch(tx, self._post(tx, handoff, "agent", "close", body))
-
-    def _opened(self, tx: Tx, handoff: Handoff, opened: Opened) -> Handoff:
-        known = handoffs.get(tx, handoff.id)
-        if known is None or not known.is_open:  # ended meanwhile, e.g. by an operator
-            self._close_late(tx, handoff.backend, handoff.id, opened)
-            return known or handoff
-        active = opened.status is Status.ACTIVE
-        handoff = replace(
-            known,
-            backend=handoff.backend,
-            group=handoff.group,
-            chat_id=opened.chat_id,
-            status=opened.status,
-            agent=opened.agent,
-            queue_position=opened.queue_position,
-            notes=opened.notes,
-            accepted_at=self._now() if active else None,
-            deadlines=self._start("agent_reply" if active else "accept"),
-        )
+    def opened(self, tx: Tx, handoff: Handoff, opened: Opened) -> Handoff:
+        """The backend took the chat."""
+        known = self._fresh(tx, handoff)
+        if not known.is_open:  # ended meanwhile, e.g. by an operator
+            self.close_late(tx, handoff, opened)
+            return known
+        handoff = replace(known, chat_id=opened.chat_id, notes={**known.notes, **opened.notes})
+        if opened.status is Status.ACTIVE and known.status is Status.REQUESTED:
+            handoff = self._taken_by(handoff, opened.agent)
+        elif known.status is Status.REQUESTED:  # else an agent was faster than the answer
+            queued = {"status": Status.QUEUED, "queue_position": opened.queue_position}
+            handoff = replace(handoff, **queued, deadlines=self._start("accept"))
         handoff = self._update(tx, self._tell_state(tx, handoff))
         for delivery in deliveries.pending_of(tx, handoff.id):
             if delivery.target == "agent":  # typed while the chat was being opened
@@ -218,11 +143,18 @@ class Switchboard:
         log.info("handoff.opened id=%s backend=%s status=%s", handoff.id, handoff.backend, handoff.status.value)
         return handoff
 
-    def _refused(self, tx: Tx, handoff: Handoff, reason: EndReason) -> Handoff:
-        known = handoffs.get(tx, handoff.id) or handoff
+    def close_late(self, tx: Tx, handoff: Handoff, opened: Opened) -> None:
+        """A backend took the chat when nobody waited for it any more."""
+        there = {"backend": handoff.backend, "chat_id": opened.chat_id, "notes": opened.notes}
+        body = {"reason": EndReason.FAILED.value, "there": there}
+        handoffs.count(tx, self._post(tx, self._fresh(tx, handoff), "agent", "close", body))
+
+    def refused(self, tx: Tx, handoff: Handoff, reason: EndReason) -> Handoff:
+        """Nobody took the chat: the bot keeps the conversation."""
+        known = self._fresh(tx, handoff)
         if not known.is_open:
             return known
-        handoff = _ended(replace(known, backend=handoff.backend), reason, self._now(), settled=True)
+        handoff = _ended(known, reason, self._now(), settled=True)
         for delivery in deliveries.pending_of(tx, handoff.id):
             # Typed while the chat was being opened, which it never was: it is for the bot.
             deliveries.done(tx, delivery.id)
@@ -262,29 +194,6 @@ class Switchboard:
             handoffs.touch(tx, handoff)
         return Receipt(handoff=handoff, message_id=theirs)
 
-    async def user_typing(self, sender_id: str, typing: bool) -> None:
-        """The user began or stopped typing. Best effort."""
-        handoff = await self.holder(sender_id)
-        if handoff is not None and handoff.status is Status.ACTIVE:
-            await self._best_effort(self._backends[handoff.backend].typing(handoff, typing), handoff)
-
-    async def user_presence(self, sender_id: str, connected: bool) -> None:
-        """The user's page connected or went away. Best effort."""
-        handoff = await self.holder(sender_id)
-        if handoff is not None and handoff.chat_id is not None and handoff.is_open:
-            await self._best_effort(self._backends[handoff.backend].presence(handoff, connected), handoff)
-
-    async def report(self, handoff: Handoff, status: MessageStatus) -> None:
-        """Tell the agents' side what became of a message of theirs. Best effort."""
-        if handoff.chat_id is not None and handoff.backend in self._backends:
-            await self._best_effort(self._backends[handoff.backend].report(handoff, status), handoff)
-
-    async def _best_effort(self, call: Any, handoff: Handoff) -> None:
-        try:
-            await call
-        except Exception as error:
-            log.debug("handoff.best_effort_failed id=%s error=%s", handoff.id, type(error).__name__)
-
     # -- the agents' side ---------------------------------------------------------------------
 
     async def apply(self, backend: str, event: AnyEvent) -> Handoff:
@@ -295,7 +204,7 @@ class Switchboard:
             Conflict: the handoff is closed; ``code`` is its end reason.
         """
         if isinstance(event, AgentTyping):
-            return await self._store.read(partial(self._typed, backend=backend, event=event))
+            return await self._typed(backend, event)
         return await self._store.write(partial(self.applied, backend=backend, event=event))
 
     def applied(self, tx: Tx, backend: str, event: AnyEvent) -> Handoff:
@@ -310,8 +219,8 @@ class Switchboard:
         take = self._takers.get(type(event))
         return take(self, tx, handoff, event) if take else handoff
 
-    def _typed(self, tx: Tx, backend: str, event: AgentTyping) -> Handoff:
-        handoff = self._of_chat(tx, backend, event.chat_id)
+    async def _typed(self, backend: str, event: AgentTyping) -> Handoff:
+        handoff = await self._store.read(lambda tx: self._of_chat(tx, backend, event.chat_id))
         if handoff.is_open:
             name = handoff.agent.name if handoff.agent else None
             self._store.tell([Typed(handoff=handoff, typing=event.typing, name=name)])
@@ -380,7 +289,7 @@ class Switchboard:
     def _agent_closed(self, tx: Tx, handoff: Handoff, event: Closed) -> Handoff:
         return self._close(tx, handoff, event.reason, tell_agents=False)
 
-    _takers: dict[type, Callable[[Switchboard, Tx, Handoff, Any], Handoff]] = {
+    _takers: ClassVar[dict[type, Callable[[Switchboard, Tx, Handoff, Any], Handoff]]] = {
         AgentJoined: _joined,
         AgentMessage: _wrote,
         QueueMoved: _queue_moved,
@@ -421,7 +330,7 @@ class Switchboard:
 
     def _close(self, tx: Tx, handoff: Handoff, reason: EndReason, *, tell_agents: bool) -> Handoff:
         if handoff.status is Status.REQUESTED:  # the bot still holds the conversation
-            return self._refused(tx, handoff, reason)
+            return self.refused(tx, handoff, reason)
         handoff = _ended(handoff, reason, self._now(), settled=False)
         if tell_agents and handoff.chat_id is not None:
             handoff = self._post(tx, handoff, "agent", "close", {"reason": reason.value})
@@ -459,7 +368,7 @@ class Switchboard:
 
     def _recover(self, tx: Tx) -> None:
         for handoff in handoffs.unsettled_in(tx, Status.REQUESTED):
-            self._refused(tx, handoff, EndReason.FAILED)
+            self.refused(tx, handoff, EndReason.FAILED)
 
     def gave_up(self, tx: Tx, handoff: Handoff, delivery: Delivery, *, gone: bool, exhausted: bool) -> None:
         """A delivery is dead; what follows for its handoff, inside the outbox's transaction.
@@ -564,8 +473,3 @@ def _reason(handoff: Handoff) -> str:
     return handoff.end_reason.value if handoff.end_reason else "closed"
 
 
-def _reason_of(errors: list[BackendError]) -> EndReason:
-    for kind, reason in _REFUSALS:
-        if any(type(error) is kind or (kind is BackendError) for error in errors):
-            return reason
-    return EndReason.FAILED

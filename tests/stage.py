@@ -106,10 +106,17 @@ class Stage:
             raise self.user_trouble.pop(0)
         self.to_user.append((handoff, delivery))
 
+    def pass_time(self, seconds: float) -> None:
+        """Move the clock, and wake what was waiting for that."""
+        self.now.advance(seconds)  # type: ignore[attr-defined]
+        for lane in self.runtime.outbox._lanes.values():
+            if lane.nudged is not None and lane.queue[0].delivery.next_at <= self.now():
+                lane.nudged.set()
+
     # -- shorthands that read as sentences ----------------------------------------------------
 
     async def request(self, sender_id: str = "ann", **values: Any) -> Handoff:
-        return await self.runtime.switchboard.request(Request(sender_id=sender_id, channel="handoff", **values))
+        return await self.runtime.opening.request(Request(sender_id=sender_id, channel="handoff", **values))
 
     async def say(self, text: str, sender_id: str = "ann", external_id: str | None = None) -> Any:
         message = Message(id=new_id(), who="user", text=text, at=self.now())

@@ -300,8 +300,8 @@ class Web:
         self.monotonic = MonotonicTime()
         self.secrets = {SERVER_TOKEN, *map(token_of, AGENTS)}  #: what no log may have
         self._stack = AsyncExitStack()
-        self.app: Sanic
         self.runtime: Runtime
+        self.port = 0  #: any that is free; the same one after a restart
         self.url: str
 
     # -- up and down --------------------------------------------------------------------------
@@ -328,18 +328,18 @@ class Web:
         self.monotonic.advance(GRACE + 1)
 
     async def _serve(self) -> None:
-        self.app = Sanic(f"web-{next(_NUMBERS)}", configure_logging=False)
+        app = Sanic(f"web-{next(_NUMBERS)}", configure_logging=False)
         blueprint = Blueprint("handoff_webhook", url_prefix=BASE)
         user.UserApi(lambda: self.runtime, chat_page=True).add_to(blueprint)
         OperatorsApi(lambda: self.runtime).add_to(blueprint)
         desk_api.DeskApi(lambda: self.runtime, self.monotonic).add_to(blueprint)
-        self.app.blueprint(blueprint)
-        framing.install(self.app)
+        app.blueprint(blueprint)
+        framing.install(app)
         logs.install()
-        listening = socket.create_server(("127.0.0.1", 0))
+        listening = socket.create_server(("127.0.0.1", self.port))
         self.port = listening.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}{BASE}"
-        server = await self.app.create_server(sock=listening, return_asyncio_server=True, access_log=True)
+        server = await app.create_server(sock=listening, return_asyncio_server=True, access_log=True)
         assert server is not None
         # Sanic rewrites its own methods at a start, and only so does it keep the ones to rewrite at the next.
         Sanic.test_mode = True
@@ -349,6 +349,14 @@ class Web:
 
     async def down(self) -> None:
         await self._stack.aclose()
+        await self._stop()
+
+    async def restart(self) -> None:
+        """Stop the server, and start it on the same database and port; who was there keeps their cookies."""
+        await self._stop()
+        await self.up()
+
+    async def _stop(self) -> None:
         await self.runtime.stop()
         await self._server.close()
         for connection in list(self._server.connections):

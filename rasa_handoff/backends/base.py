@@ -49,6 +49,10 @@ class Backend:
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 
+    def chat_id_of(self, handoff: Handoff) -> str | None:
+        """The chat's id there, where it is known before `open` answers."""
+        return None
+
     async def start(self, around: Surroundings) -> None:
         """Make ready; called in the server's event loop."""
         self.around = around

@@ -55,7 +55,7 @@ class OperatorsApi:
         asked = _request(await payload_of(request))
         if asked.backend is not None and asked.backend not in runtime.backends:
             raise Malformed(f"backend must be one of {', '.join(runtime.backends)}")
-        return as_json({"handoff": of_handoff(await runtime.switchboard.request(asked))})
+        return as_json({"handoff": of_handoff(await runtime.opening.request(asked))})
 
     async def handoffs(self, request: Request) -> HTTPResponse:
         runtime = self._require_token(request)

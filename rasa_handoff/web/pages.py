@@ -42,11 +42,12 @@ class File:
 
 
 class Pages:
-    """The files in the folder ``pages`` of a package."""
+    """The files in the folder ``pages`` of a package, and those that both pages use."""
 
     def __init__(self, package: str, index: str) -> None:
-        folder = resources.files(package) / "pages"
-        self._files = {each.name: _file(each.name, each.read_bytes()) for each in folder.iterdir() if each.is_file()}
+        folders = (resources.files(package) / "pages", resources.files("rasa_handoff.web") / "shared")
+        found = (each for folder in folders for each in folder.iterdir() if each.is_file())
+        self._files = {each.name: _file(each.name, each.read_bytes()) for each in found}
         self._index = index
 
     def serve(self, request: Request, name: str = "") -> HTTPResponse:

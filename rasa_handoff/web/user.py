@@ -90,7 +90,7 @@ class UserApi:
 
     async def typing(self, request: Request) -> HTTPResponse:
         sender, payload = await self._named(request)
-        await self._running().switchboard.user_typing(sender, read.boolean(payload, "typing"))
+        await self._running().signals.user_typing(sender, read.boolean(payload, "typing"))
         return nothing()
 
     async def leave(self, request: Request) -> HTTPResponse:
@@ -109,13 +109,13 @@ class UserApi:
         topic = f"user:{sender}"
         listener = runtime.hub.listen(topic)
         if runtime.hub.count(topic) == 1:
-            await runtime.switchboard.user_presence(sender, True)
+            await runtime.signals.user_presence(sender, True)
         try:
             await sse.serve(request, self._events(runtime, sender, after, listener))
         finally:
             runtime.hub.leave(topic, listener)
             if runtime.hub.count(topic) == 0:
-                runtime.later(0, runtime.switchboard.user_presence, sender, False)
+                runtime.later(0, runtime.signals.user_presence, sender, False)
 
     async def _events(self, runtime: Runtime, sender: str, after: int, listener: Listener) -> AsyncIterator[str]:
         handoff = await runtime.switchboard.holder(sender)
@@ -144,7 +144,7 @@ def watch(runtime: Runtime) -> None:
         handoff: Handoff = changed.handoff
         if handoff.channel == _CHANNEL and handoff.status in (Status.QUEUED, Status.ACTIVE):
             connected = runtime.hub.count(f"user:{handoff.sender_id}") > 0
-            runtime.later(0, runtime.switchboard.user_presence, handoff.sender_id, connected)
+            runtime.later(0, runtime.signals.user_presence, handoff.sender_id, connected)
 
     runtime.store.subscribe(Changed, opened)
 

@@ -1,1 +1,0 @@
-../../web/pages/page-media.js

@@ -1,0 +1,111 @@
+"""Asks agent systems to take a chat, one after the other, while the bot's action waits."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from functools import partial
+
+from rasa_handoff import routing, transcript
+from rasa_handoff.backends.base import Backend, Opened
+from rasa_handoff.errors import BackendError, Refused, TemporaryError, Unavailable
+from rasa_handoff.model import EndReason, Handoff, Request
+from rasa_handoff.settings import Rule, Settings
+from rasa_handoff.store import Store
+from rasa_handoff.switchboard import Switchboard
+
+log = logging.getLogger(__name__)
+
+_REFUSALS = (  # the first that happened says why nobody took the chat
+    (Unavailable, EndReason.UNAVAILABLE),
+    (Refused, EndReason.REJECTED),
+)
+
+
+class Opening:
+    """Finds somebody to take a conversation."""
+
+    def __init__(
+        self,
+        store: Store,
+        switchboard: Switchboard,
+        backends: Mapping[str, Backend],
+        settings: Settings,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._switchboard = switchboard
+        self._backends = backends
+        self._settings = settings
+        self._now = now
+        self._under_way: dict[str, asyncio.Task[Handoff]] = {}
+
+    async def request(self, request: Request) -> Handoff:
+        """Open a handoff and wait for the agent system's answer, at most ``open_timeout`` seconds.
+
+        A conversation has one open handoff: a second request gets the first. A refusal is an
+        answer too: a handoff that is closed, with its reason.
+        """
+        opening = self._under_way.get(request.sender_id)
+        if opening is None:
+            opening = asyncio.create_task(self._open(request))
+            self._under_way[request.sender_id] = opening
+            opening.add_done_callback(lambda _: self._under_way.pop(request.sender_id, None))
+        # The client may hang up; a chat that is being opened must still be written down.
+        return await asyncio.shield(opening)
+
+    async def _open(self, request: Request) -> Handoff:
+        rules = self._rules_for(request)
+        request = transcript.redact(request, self._settings.redact)
+        handoff, found = await self._store.write(partial(self._switchboard.begin, request=request, rules=rules))
+        if found or not handoff.is_open:
+            return handoff
+        until = time.monotonic() + self._settings.open_timeout
+        errors: list[BackendError] = []
+        for rule in rules:
+            handoff = await self._store.write(partial(self._switchboard.try_at, handoff=handoff, rule=rule))
+            asked = replace(request, group=rule.group, priority=rule.priority)
+            try:
+                opened = await self._ask(handoff, asked, until - time.monotonic())
+            except BackendError as error:
+                log.warning("handoff.refused id=%s %s", handoff.id, error)
+                errors.append(error)
+            else:
+                return await self._store.write(partial(self._switchboard.opened, handoff=handoff, opened=opened))
+        return await self._store.write(partial(self._switchboard.refused, handoff=handoff, reason=_reason_of(errors)))
+
+    def _rules_for(self, request: Request) -> list[Rule]:
+        now = datetime.fromtimestamp(self._now(), timezone.utc)
+        return [rule for rule in routing.choose(self._settings.route, request, now) if rule.to in self._backends]
+
+    async def _ask(self, handoff: Handoff, request: Request, seconds: float) -> Opened:
+        """Open at one backend. What answers too late is closed again there."""
+        asking = asyncio.create_task(self._backends[handoff.backend].open(handoff, request))
+        done, _ = await asyncio.wait({asking}, timeout=max(seconds, 0))
+        if not done:
+            asking.add_done_callback(partial(self._answered_late, handoff))
+            raise TemporaryError(handoff.backend, "open a chat", detail="no answer in time")
+        try:
+            return asking.result()
+        except BackendError:
+            raise
+        except Exception as error:
+            log.exception("handoff.open_failed id=%s backend=%s", handoff.id, handoff.backend)
+            raise BackendError(handoff.backend, "open a chat", detail=type(error).__name__) from error
+
+    def _answered_late(self, handoff: Handoff, asking: asyncio.Task[Opened]) -> None:
+        if asking.cancelled() or asking.exception() is not None:
+            return
+        log.warning("handoff.opened_late id=%s backend=%s", handoff.id, handoff.backend)
+        self._store.write(partial(self._switchboard.close_late, handoff=handoff, opened=asking.result()))
+
+
+def _reason_of(errors: list[BackendError]) -> EndReason:
+    for kind, reason in _REFUSALS:
+        if any(isinstance(error, kind) for error in errors):
+            return reason
+    return EndReason.FAILED
