@@ -31,6 +31,7 @@ from rasa_handoff.settings import Settings, read_section
 from rasa_handoff.web import framing, logs, user
 from rasa_handoff.web.answers import answering, as_json, payload_of
 from rasa_handoff.web.operators import OperatorsApi
+from rasa_handoff.web.webhooks import WebhooksApi
 
 log = logging.getLogger(__name__)
 
@@ -91,6 +92,7 @@ class HandoffInput(InputChannel):
         blueprint.add_route(receive, "/webhook", ["POST"], name="receive", stream=True)
         self._users.add_to(blueprint)
         OperatorsApi(self.running).add_to(blueprint)
+        WebhooksApi(self.running, self.settings.backends).add_to(blueprint)
         desk_api.DeskApi(self.running).add_to(blueprint)
         blueprint.listener("before_server_start")(self._start)
         blueprint.listener("after_server_start")(self._guard)

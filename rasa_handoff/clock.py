@@ -10,6 +10,7 @@ from functools import partial
 
 from rasa_handoff.backends.base import Backend
 from rasa_handoff.errors import HandoffError
+from rasa_handoff.model import Handoff
 from rasa_handoff.store import Store, Tx, handoffs, retention
 from rasa_handoff.switchboard import Switchboard
 
@@ -79,15 +80,23 @@ class Clock:
 
     async def look(self) -> None:
         """Ask each agent system about its open chats, and end what is over there."""
-        for handoff in await self._store.read(handoffs.all_open):
-            backend = self._backends.get(handoff.backend)
-            if backend is None or handoff.chat_id is None:
-                continue
-            try:
-                for event in await backend.look(handoff):
-                    await self._switchboard.apply(backend.name, event)
-            except HandoffError as error:
-                log.info("clock.look_failed id=%s %s", handoff.id, error)
+        after = ""
+        while page := await self._store.read(partial(handoffs.open_after, sender_id=after)):
+            for handoff in page:
+                await self._look_at(handoff)
+            after = page[-1].sender_id
+
+    async def _look_at(self, handoff: Handoff) -> None:
+        backend = self._backends.get(handoff.backend)
+        if backend is None or handoff.chat_id is None:
+            return
+        try:
+            for event in await backend.look(handoff):
+                await self._switchboard.apply(backend.name, event)
+        except HandoffError as error:
+            log.info("clock.look_failed id=%s %s", handoff.id, error)
+        except Exception:  # ours to mend, and no reason to forget the other chats
+            log.exception("clock.look_failed id=%s", handoff.id)
 
     async def prune(self) -> None:
         """Delete what is older than it may be."""

@@ -14,6 +14,7 @@ class Event:
 
     chat_id: str
     event_id: str | None = None  #: theirs; a repeat of it has no second effect
+    sender_id: str | None = None  #: the conversation, where it names that too: finds a chat still being opened
     at: float | None = None  #: theirs, seconds since the epoch
 
 

@@ -36,6 +36,8 @@ class Listener:
         Raises:
             asyncio.TimeoutError: nothing came in so many seconds.
         """
+        if self.ended and self._queue.empty():
+            return None
         return await asyncio.wait_for(self._queue.get(), seconds)
 
 

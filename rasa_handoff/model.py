@@ -157,7 +157,7 @@ class Delivery:
     handoff_id: str
     target: Target
     seq: int
-    kind: str  #: agent: message, status, close; user: message, notice, state, settle, replay
+    kind: str  #: agent: message, accepted, status, close; user: message, notice, state, settle, replay
     message: Message | None = None
     body: Json = field(default_factory=dict)
     state: Literal["pending", "done", "dead"] = "pending"

@@ -194,7 +194,11 @@ class Outbox:
 
     def _done(self, tx: Tx, posted: Posted) -> None:
         if deliveries.done(tx, posted.delivery.id):
-            tx.announce(Outcome(handoff=posted.handoff, delivery=replace(posted.delivery, state="done")))
+            self._settle(tx, Outcome(handoff=posted.handoff, delivery=replace(posted.delivery, state="done")))
+
+    def _settle(self, tx: Tx, outcome: Outcome) -> None:
+        self._switchboard.reported(tx, outcome.handoff, outcome.delivery)
+        tx.announce(outcome)
 
     async def _later(self, posted: Posted, error: Exception) -> Posted | None:
         delivery, now = posted.delivery, self._now()
@@ -224,7 +228,7 @@ class Outbox:
     def _dead(self, tx: Tx, handoff: Handoff, dead: Delivery, gone: bool, exhausted: bool) -> None:
         if deliveries.failed(tx, dead):
             self._switchboard.gave_up(tx, handoff, dead, gone=gone, exhausted=exhausted)
-            tx.announce(Outcome(handoff=handoff, delivery=dead))
+            self._settle(tx, Outcome(handoff=handoff, delivery=dead))
 
     async def _write(self, change: Callable[[Tx], object]) -> None:
         """Write what became of a delivery. It has been sent: until that is on disk nothing else of its lane goes."""

@@ -111,10 +111,11 @@ class Runtime:
         if backend is None:
             raise BackendError(handoff.backend, f"deliver a {delivery.kind}", detail="it is not in the settings")
         if delivery.kind == "close":
-            try:
-                await backend.close(handoff, EndReason(delivery.body["reason"]))
-            except ChatGone:
-                log.debug("handoff.closed_there_already id=%s", handoff.id)
+            await _close(backend, handoff, EndReason(delivery.body["reason"]))
+        elif delivery.kind == "accepted":
+            await backend.accepted(handoff)
+        elif delivery.kind == "status":
+            await backend.report(handoff, MessageStatus(chat_id=handoff.chat_id or "", **delivery.body))
         elif delivery.message is not None:
             await backend.send(handoff, delivery.message)
 
@@ -130,8 +131,17 @@ class Runtime:
             await self.signals.report(outcome.handoff, status)
 
     def _report(self, outcome: Outcome) -> None:
-        if outcome.delivery.target == "user" and outcome.delivery.kind == "message":
+        backend = self.backends.get(outcome.handoff.backend)
+        kept = backend is not None and "status" in backend.hears  # then it goes through the outbox
+        if outcome.delivery.target == "user" and outcome.delivery.kind == "message" and not kept:
             self._tasks.start(self._report_to_backend(outcome))
+
+
+async def _close(backend: Backend, handoff: Handoff, reason: EndReason) -> None:
+    try:
+        await backend.close(handoff, reason)
+    except ChatGone:
+        log.debug("handoff.closed_there_already id=%s", handoff.id)
 
 
 def _absolute(database: str, folder: Path) -> str:

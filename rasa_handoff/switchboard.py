@@ -18,6 +18,7 @@ from rasa_handoff.events import (
     AgentTyping,
     AnyEvent,
     Closed,
+    Event,
     MessageStatus,
     QueueMoved,
     Transferred,
@@ -209,7 +210,7 @@ class Switchboard:
 
     def applied(self, tx: Tx, backend: str, event: AnyEvent) -> Handoff:
         """`apply`, inside a transaction of the caller's."""
-        handoff = self._of_chat(tx, backend, event.chat_id)
+        handoff = self._of_chat(tx, backend, event)
         if event.event_id and not messages.first_sight(tx, f"{backend}:{event.chat_id}", event.event_id, self._now()):
             return handoff
         if not handoff.is_open:
@@ -220,17 +221,25 @@ class Switchboard:
         return take(self, tx, handoff, event) if take else handoff
 
     async def _typed(self, backend: str, event: AgentTyping) -> Handoff:
-        handoff = await self._store.read(lambda tx: self._of_chat(tx, backend, event.chat_id))
+        handoff = await self._store.read(lambda tx: self._of_chat(tx, backend, event))
         if handoff.is_open:
             name = handoff.agent.name if handoff.agent else None
             self._store.tell([Typed(handoff=handoff, typing=event.typing, name=name)])
         return handoff
 
-    def _of_chat(self, tx: Tx, backend: str, chat_id: str) -> Handoff:
-        handoff = handoffs.by_chat(tx, backend, chat_id)
+    def _of_chat(self, tx: Tx, backend: str, event: Event) -> Handoff:
+        handoff = handoffs.by_chat(tx, backend, event.chat_id)
+        if handoff is None and event.sender_id is not None:
+            handoff = self._being_opened(tx, backend, event.sender_id)
         if handoff is None:
             raise UnknownChat(f"{backend}: no such chat")
         return handoff
+
+    def _being_opened(self, tx: Tx, backend: str, sender_id: str) -> Handoff | None:
+        """The handoff whose chat the agent system knows already, though its answer has not come yet."""
+        handoff = handoffs.unsettled(tx, sender_id)
+        opening = handoff is not None and handoff.backend == backend and handoff.chat_id is None
+        return handoff if opening else None
 
     def _joined(self, tx: Tx, handoff: Handoff, event: AgentJoined) -> Handoff:
         if handoff.agent == event.agent:
@@ -239,7 +248,13 @@ class Switchboard:
         handoff = self._tell_state(tx, handoff)
         handoff = self._notice(tx, handoff, "utter_handoff_joined")
         handoff = self._post(tx, handoff, "user", "slots")
+        if "accepted" in self._heard_by(handoff):
+            handoff = self._post(tx, handoff, "agent", "accepted")
         return self._update(tx, handoff)
+
+    def _heard_by(self, handoff: Handoff) -> frozenset[str]:
+        backend = self._backends.get(handoff.backend)
+        return backend.hears if backend else frozenset()
 
     def _wrote(self, tx: Tx, handoff: Handoff, event: AgentMessage) -> Handoff:
         if handoff.status is not Status.ACTIVE or (event.agent and handoff.agent is None):
@@ -258,6 +273,8 @@ class Switchboard:
         )
         handoff = self._post(tx, handoff, "user", "message", {"theirs": event.event_id}, message)
         messages.insert(tx, handoff.id, handoff.last_seq, message)
+        if event.event_id and "status" in self._heard_by(handoff):
+            handoff = self._post(tx, handoff, "agent", "status", {"message_id": event.event_id, "state": "submitted"})
         handoff = replace(handoff, deadlines=self._start("user_idle"))
         handoffs.touch(tx, handoff)
         return handoff
@@ -287,7 +304,7 @@ class Switchboard:
         return self._update(tx, self._notice(tx, handoff, "utter_handoff_back_in_queue"))
 
     def _agent_closed(self, tx: Tx, handoff: Handoff, event: Closed) -> Handoff:
-        return self._close(tx, handoff, event.reason, tell_agents=False)
+        return self._close(tx, handoff, event.reason, tell_agents="ended" in self._heard_by(handoff))
 
     _takers: ClassVar[dict[type, Callable[[Switchboard, Tx, Handoff, Any], Handoff]]] = {
         AgentJoined: _joined,
@@ -369,6 +386,15 @@ class Switchboard:
     def _recover(self, tx: Tx) -> None:
         for handoff in handoffs.unsettled_in(tx, Status.REQUESTED):
             self.refused(tx, handoff, EndReason.FAILED)
+
+    def reported(self, tx: Tx, handoff: Handoff, delivery: Delivery) -> None:
+        """What became of an agent's message, for a backend that wants to know for certain."""
+        theirs = delivery.body.get("theirs")
+        if not theirs or delivery.kind != "message" or "status" not in self._heard_by(handoff):
+            return
+        state = "delivered" if delivery.state == "done" else "rejected"
+        body = {"message_id": theirs, "state": state, "cause": delivery.error}
+        handoffs.count(tx, self._post(tx, self._fresh(tx, handoff), "agent", "status", body))
 
     def gave_up(self, tx: Tx, handoff: Handoff, delivery: Delivery, *, gone: bool, exhausted: bool) -> None:
         """A delivery is dead; what follows for its handoff, inside the outbox's transaction.
@@ -471,5 +497,3 @@ def _ended(handoff: Handoff, reason: EndReason, now: float, *, settled: bool) ->
 
 def _reason(handoff: Handoff) -> str:
     return handoff.end_reason.value if handoff.end_reason else "closed"
-
-

@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+from rasa_handoff import access
+from rasa_handoff.backends.base import Opened
 from rasa_handoff.errors import (
     BackendError,
     ChatGone,
@@ -22,8 +24,9 @@ from rasa_handoff.errors import (
     UserUnreachable,
 )
 from rasa_handoff.events import AgentJoined, AgentMessage
-from rasa_handoff.model import Delivery, EndReason, Handoff, Message, Person, Request, Status
+from rasa_handoff.model import Delivery, EndReason, Handoff, Message, Person, Status
 from rasa_handoff.outbox import pause_after
+from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import deliveries
 from tests.stage import Recorder, Stage, Time
 
@@ -81,7 +84,8 @@ async def unfinished(stage: Stage) -> list[Delivery]:
 
 
 async def the_one(stage: Stage) -> Delivery:
-    (delivery,) = await unfinished(stage)
+    """The message that waits or is dead, where there is one."""
+    (delivery,) = [each for each in await unfinished(stage) if each.target == "agent"]
     return delivery
 
 
@@ -209,6 +213,7 @@ async def ended(stage: Stage, handoff: Handoff) -> EndReason | None:
 class TestGivingUp:
     async def test_after_its_time_the_handoff_has_failed_and_everybody_hears_it(self, moody: Stage) -> None:
         handoff = await moody.request()
+        await moody.happen(AgentJoined(chat_id=handoff.id, agent=BO))
         agents_of(moody).moods["*"] = down()
         await moody.say("hello")
         await moody.until(lambda: agents_of(moody).tried)
@@ -219,7 +224,7 @@ class TestGivingUp:
         await moody.until(lambda: moody.agents.closed == [EndReason.FAILED])
         await moody.until(lambda: "settle" in moody.kinds_to_user())
         notices = [each.body["response"] for _, each in moody.to_user if each.kind == "notice"]
-        assert notices == ["utter_handoff_undelivered"]
+        assert notices == ["utter_handoff_joined", "utter_handoff_undelivered"]
 
     async def test_a_dead_letter_goes_out_when_a_person_says_so(self, moody: Stage) -> None:
         await moody.request()
@@ -374,28 +379,21 @@ class TestStartAndStop:
         self, database: str, tmp_path: Path
     ) -> None:
         """Even when the outbox starts meanwhile: the server takes requests before it has looked what waits."""
-        stage = Stage(database, tmp_path, Time())
-        stage.agents = Moody()
-        await stage.up()
-        await stage.down()
         opening, answer = asyncio.Event(), asyncio.Event()
 
-        async def slowly(handoff: Handoff) -> Any:
-            from rasa_handoff.backends.base import Opened
-
+        async def slowly(handoff: Handoff) -> Opened:
             opening.set()
             await answer.wait()
             return Opened(chat_id=f"chat-of-{handoff.id}")
 
+        stage = Stage(database, tmp_path, Time())
+        stage.agents = Moody()
         stage.agents.answer = slowly
-        from rasa_handoff import access
-        from rasa_handoff.runtime import Runtime
-
         known = access.ensure(tmp_path, url=None, token=None, want_agent=True)
         runtime = stage.runtime = Runtime(stage.settings, known, tmp_path, stage.now)
         runtime.backends["desk"] = stage.agents  # type: ignore[index]
         await runtime.open(stage._to_user)
-        requesting = asyncio.create_task(runtime.opening.request(Request(sender_id="ann", channel="handoff")))
+        requesting = asyncio.create_task(stage.request())
         await opening.wait()
         await stage.say("are you there?")
         await runtime.start()

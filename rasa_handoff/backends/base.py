@@ -1,14 +1,20 @@
-"""The contract between this package and an agent system."""
+"""The contract between this package and an agent system.
+
+A backend is a class with the words of one agent system: what it is told (`open`, `send`, `close`, …), and
+what it tells us, either through webhooks (methods marked with `hook`) or by calling `happened` itself.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel
 
+from rasa_handoff import strict_json
 from rasa_handoff.access import Access
+from rasa_handoff.errors import NotAuthentic, WebhookError
 from rasa_handoff.events import AnyEvent, MessageStatus
 from rasa_handoff.model import EndReason, Handoff, Json, Message, Person, Request, Status
 from rasa_handoff.store import Store, Tx
@@ -35,6 +41,59 @@ class Surroundings:
     access: Access  #: the private file's content
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Webhook:
+    """A request of the agent system to us, not trusted and not parsed."""
+
+    method: str
+    path: Mapping[str, str]  #: the named parts of the hook's path
+    query: Mapping[str, str]
+    headers: Mapping[str, str]  #: names in lower case
+    body: bytes
+
+    def json(self) -> Json:
+        """The body as an object.
+
+        Raises:
+            Malformed: it is none.
+        """
+        return strict_json.loads_object(self.body)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What the agent system gets back."""
+
+    status: int = 200
+    body: Json | None = None  #: None: empty
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hook:
+    """A webhook of a backend: where it is, and the name of the method that takes it."""
+
+    method: str
+    path: str  #: below ``/webhooks/handoff/<backend>/``; ``<name:str>`` is a named part
+    taker: str
+
+
+Taker = TypeVar("Taker", bound=Callable[..., Awaitable[Answer]])
+
+
+def hook(method: str, path: str) -> Callable[[Taker], Taker]:
+    """Mark a backend's method as the one that takes this webhook: ``async def take(self, webhook) -> Answer``.
+
+    It is called when `Backend.verify` has let the request through. It raises `Malformed` for what
+    cannot be read; what `Backend.happened` raises goes through it to the agent system.
+    """
+
+    def mark(taker: Taker) -> Taker:
+        taker.hooks = [*getattr(taker, "hooks", ()), (method, path)]  # type: ignore[attr-defined]
+        return taker
+
+    return mark
+
+
 class Backend:
     """One agent system.
 
@@ -45,6 +104,10 @@ class Backend:
 
     name: ClassVar[str]
     settings_model: ClassVar[type[BaseModel]]
+
+    #: Which of its own doings it wants to be told back: "accepted" (an agent joined), "ended" (an agent
+    #: closed), "status" (of each message of an agent; kept and tried again like a message).
+    hears: ClassVar[frozenset[str]] = frozenset()
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
@@ -72,14 +135,44 @@ class Backend:
         """End the chat there; it ended here with *reason*. Ending it twice does no harm."""
         raise NotImplementedError
 
+    async def accepted(self, handoff: Handoff) -> None:
+        """Confirm that an agent has the chat, ``handoff.agent``; for backends that hear "accepted"."""
+
     async def report(self, handoff: Handoff, status: MessageStatus) -> None:
-        """Say what became of an agent's message. Best effort; by default nothing."""
+        """Say what became of an agent's message. Best effort, unless it hears "status"; by default nothing."""
 
     async def typing(self, handoff: Handoff, typing: bool) -> None:
         """The user began or stopped typing. Best effort; by default nothing."""
 
     async def presence(self, handoff: Handoff, connected: bool) -> None:
         """The user's page connected or went away. Best effort; by default nothing."""
+
+    async def happened(self, event: AnyEvent) -> Handoff:
+        """Tell the switchboard what happened at the agent system; a repeat has no second effect.
+
+        Raises:
+            UnknownChat: there is no such chat.
+            Conflict: its handoff has ended; ``code`` is the end reason.
+        """
+        return await self.around.apply(self.name, event)
+
+    @classmethod
+    def hooks(cls) -> list[Hook]:
+        """The webhooks of this backend."""
+        takers = {name: getattr(getattr(cls, name), "hooks", ()) for name in dir(cls)}
+        return [Hook(method=m, path=p, taker=name) for name, marks in takers.items() for m, p in marks]
+
+    def verify(self, webhook: Webhook) -> None:
+        """Require *webhook* to come from the agent system; on the raw bytes, before anything is parsed.
+
+        Raises:
+            NotAuthentic: it does not, or nothing proves it.
+        """
+        raise NotAuthentic(f"{self.name}: nothing proves where the request comes from")
+
+    def refuse(self, webhook: Webhook, error: WebhookError) -> Answer | None:
+        """A refusal in the agent system's own form; None for ours (docs/http.md)."""
+        return None
 
     async def look(self, handoff: Handoff) -> list[AnyEvent]:
         """What happened to the chat that we may not have heard of, e.g. `Closed`. By default nothing."""

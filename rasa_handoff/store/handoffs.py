@@ -31,6 +31,10 @@ _UNSETTLED = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE sender_id = :sender_
 _BY_ID = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE id = :id"
 _BY_CHAT = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE backend = :backend AND chat_id = :chat_id ORDER BY opened_at"
 _OPEN = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE status <> 'closed' ORDER BY opened_at LIMIT :most"
+_OPEN_AFTER = (
+    f"SELECT {_FIELDS} FROM handoff_handoffs WHERE status <> 'closed' AND sender_id > :sender_id "
+    "ORDER BY sender_id LIMIT :most"
+)
 _UNTOLD = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE settled = 0 AND status = :status"
 _LAST = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE sender_id = :sender_id ORDER BY opened_at DESC LIMIT 1"
 _DUE = "SELECT id FROM handoff_handoffs WHERE due_at <= :now ORDER BY due_at LIMIT :most"
@@ -87,6 +91,11 @@ def last(tx: Tx, sender_id: str) -> Handoff | None:
 def all_open(tx: Tx, most: int = 1000) -> list[Handoff]:
     """The open handoffs, oldest first."""
     return [_handoff(row) for row in tx.all(_OPEN, {"most": most})]
+
+
+def open_after(tx: Tx, sender_id: str, most: int = 200) -> list[Handoff]:
+    """The open handoffs of the conversations behind *sender_id*: to go through all of them, page by page."""
+    return [_handoff(row) for row in tx.all(_OPEN_AFTER, {"sender_id": sender_id, "most": most})]
 
 
 def count_open(tx: Tx) -> int:

@@ -1,0 +1,131 @@
+"""HTTP to an agent system: bounded, and every way it can fail sorted into "again" and "never"."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from time import time
+from typing import Any
+
+import aiohttp
+
+from rasa_handoff import strict_json
+from rasa_handoff.errors import BackendError, ChatGone, Malformed, TemporaryError
+from rasa_handoff.model import Json
+
+TIMEOUT = 10.0  #: seconds for a whole request
+LARGEST_ANSWER = 64 * 1024  #: bytes
+_AGAIN = {408, 425, 429}  #: and everything from 500 on
+_GONE = 410
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What came back, with a status of success."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def json(self, who: str, doing: str) -> Json:
+        """The body as an object.
+
+        Raises:
+            BackendError: it is none.
+        """
+        try:
+            return strict_json.loads_object(self.body)
+        except Malformed as error:
+            raise BackendError(who, doing, self.status, f"an answer that cannot be read: {error}") from None
+
+
+class Http:
+    """One agent system's HTTP session.
+
+    Args:
+        who: the backend's name, for errors.
+    """
+
+    def __init__(self, who: str, timeout: float = TIMEOUT) -> None:
+        self._who = who
+        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def ask(
+        self,
+        doing: str,
+        method: str,
+        url: str,
+        *,
+        body: Json | None = None,
+        headers: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Ask once; never follows a redirect.
+
+        Args:
+            doing: for errors, as in "open a chat".
+            body: sent as JSON.
+            form: sent as a form, when there is no *body*.
+
+        Raises:
+            TemporaryError: no connection, no answer in time, 408, 425, 429 or 5xx.
+            ChatGone: 410.
+            BackendError: any other status that is no success, or an answer too large.
+        """
+        data: Any = form if body is None else json.dumps(body, ensure_ascii=False).encode()
+        known = {} if body is None else {"Content-Type": "application/json"}
+        try:
+            async with self._opened().request(
+                method, url, data=data, headers={**known, **(headers or {})}, allow_redirects=False
+            ) as reply:
+                content = await self._read(reply, doing)
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            what = "no answer in time" if isinstance(error, asyncio.TimeoutError) else type(error).__name__
+            raise TemporaryError(self._who, doing, detail=what) from None
+        self._require_success(doing, reply)
+        return Reply(status=reply.status, headers=reply.headers, body=content)
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(timeout=self._timeout, trust_env=False, auto_decompress=True)
+        return self._session
+
+    async def _read(self, reply: aiohttp.ClientResponse, doing: str) -> bytes:
+        content = bytearray()
+        async for part in reply.content.iter_any():
+            content += part
+            if len(content) > LARGEST_ANSWER:
+                reply.close()
+                raise BackendError(self._who, doing, reply.status, "an answer larger than 64 kB")
+        return bytes(content)
+
+    def _require_success(self, doing: str, reply: aiohttp.ClientResponse) -> None:
+        status = reply.status
+        if 200 <= status < 300:
+            return
+        if status in _AGAIN or status >= 500:
+            raise TemporaryError(self._who, doing, status, retry_after=retry_after(reply.headers))
+        if status == _GONE:
+            raise ChatGone(self._who, doing, status)
+        detail = "a redirect, which is not followed; set the address it leads to" if status < 400 else ""
+        raise BackendError(self._who, doing, status, detail)
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds that ``Retry-After`` asks to wait (RFC 9110, 10.2.3: a number, or a date)."""
+    given = headers.get("Retry-After", "")
+    if given.isdigit():
+        return float(given[:9])
+    try:
+        return max(0.0, parsedate_to_datetime(given).timestamp() - time())
+    except (TypeError, ValueError, OverflowError):
+        return None
