@@ -15,8 +15,13 @@ class Tasks:
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
+        self._stopped = False
 
     def start(self, work: Coroutine[Any, Any, Any]) -> None:
+        """Begin *work*; after `stop`, drop it."""
+        if self._stopped:
+            work.close()
+            return
         task = asyncio.create_task(work)
         self._running.add(task)
         task.add_done_callback(self._over)
@@ -28,6 +33,7 @@ class Tasks:
 
     async def stop(self, seconds: float = 2.0) -> None:
         """Wait a little for what runs, then cancel it."""
+        self._stopped = True
         if self._running:
             _, late = await asyncio.wait(self._running, timeout=seconds)
             for task in late:

@@ -1,4 +1,4 @@
-"""Keeps tokens out of the server's own logs: Sanic writes whole URLs into them."""
+"""What the server's logs say: ours as much as Rasa's, and no tokens, though Sanic writes whole URLs."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ def _hidden(text: str) -> str:
 
 
 def install() -> None:
-    """Hide the values of ``token`` and ``access_token`` in what Sanic logs."""
+    """Log as much as Rasa does, and hide the values of ``token`` and ``access_token`` in what Sanic logs."""
+    ours = logging.getLogger("rasa_handoff")
+    if ours.level == logging.NOTSET:
+        ours.setLevel(logging.getLogger("rasa").level)
     for name in _LOGGERS:
         logger = logging.getLogger(name)
         if not any(isinstance(each, _HideTokens) for each in logger.filters):

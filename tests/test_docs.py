@@ -1,0 +1,51 @@
+"""The documentation is true: its settings are read, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from rasa_handoff.backends import settings_models
+from rasa_handoff.settings import read_section
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+SECTION = "rasa_handoff.HandoffInput"
+
+
+def blocks() -> Iterator[tuple[str, str]]:
+    """Every YAML block of every page that has a section of ours."""
+    for page in PAGES:
+        for number, block in enumerate(re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL)):
+            if f"{SECTION}:" in block:
+                yield f"{page.relative_to(ROOT)} {number}", block
+
+
+def links() -> Iterator[tuple[Path, str]]:
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
+            if not link.startswith(("http:", "https:", "mailto:")):
+                yield page, link
+
+
+@pytest.mark.parametrize(("where", "block"), [pytest.param(*each, id=each[0]) for each in blocks()])
+def test_the_settings_in_the_docs_are_settings(where: str, block: str) -> None:
+    # Rasa fills in ${ENV}; here every variable has a value long enough for a token.
+    filled = re.sub(r"\$\{(\w+)\}", lambda found: found[1].lower().ljust(32, "0"), block)
+    read_section(yaml.safe_load(filled)[SECTION], settings_models())
+
+
+@pytest.mark.parametrize(
+    ("page", "link"), [pytest.param(*each, id=f"{each[0].relative_to(ROOT)}-{each[1]}") for each in links()]
+)
+def test_links_lead_somewhere(page: Path, link: str) -> None:
+    path, _, anchor = link.partition("#")
+    target = (page.parent / path).resolve() if path else page
+    assert target.exists(), f"{link} leads nowhere"
+    if anchor and target.suffix == ".md":
+        titles = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
+        assert anchor in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
