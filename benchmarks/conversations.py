@@ -7,7 +7,7 @@ import json
 import time
 from collections.abc import Sequence
 
-from benchmarks.servers import TOKEN, Server
+from benchmarks.servers import BACKEND, TOKEN, Server
 from benchmarks.wire import Sink, Trouble, closed_loop, post
 
 CONNECTIONS = 64
@@ -54,7 +54,7 @@ def agent_says(chats: Sequence[str], count: int, first: int = 0) -> list[bytes]:
     """Webhook calls of the agent system; the chats take turns."""
     return [
         post(
-            "/webhooks/agent_system/",
+            f"/webhooks/handoff/{BACKEND}/messages",
             {"chat_id": chats[number % len(chats)], "id": f"e{first + number}", "text": f"{TEXT} {number}"},
             **_BEARER,
         )

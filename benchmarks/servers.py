@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import json
 import os
 import shutil
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -26,6 +25,7 @@ from benchmarks.wire import Trouble
 ROOT = Path(__file__).resolve().parent.parent
 BOT = Path(__file__).resolve().parent / "bot"
 MODELS = ROOT / "models"
+BACKEND = "benchmark"  #: our agent system's name in the settings
 TOKEN = "benchmark-token-that-nobody-else-has"
 
 FIRST_PORT = int(os.environ.get("BENCHMARK_PORT", "27500"))  #: eight ports from here on
@@ -39,12 +39,11 @@ _WITH_PLUGIN = """\
 rest:
 callback:
   url: {sink}/user
-benchmarks.agent_system.AgentSystemInput:
 rasa_handoff.HandoffInput:
   token: {token}
   database: sqlite:///{database}
   backends:
-    benchmark: {{url: "{sink}", token: "{token}"}}
+    {backend}: {{url: "{sink}", token: "{token}"}}
 """
 _ENDPOINTS = "action_endpoint:\n  url: http://127.0.0.1:{actions}/webhook\n"
 
@@ -85,28 +84,41 @@ class Server:
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as connection:
             return connection.execute(sql).fetchall()
 
-    async def ready(self, path: str = "/") -> None:
-        """Wait until it answers.
+    async def listens(self) -> None:
+        """Wait until its port is open, however busy it is.
 
         Raises:
             Trouble: it ended, or takes too long.
         """
         until = time.monotonic() + _PATIENCE
-        while not await asyncio.to_thread(_answers, f"http://127.0.0.1:{self.port}{path}"):
+        while not _is_open(self.port):
             if self.process.poll() is not None or time.monotonic() > until:
                 raise Trouble(f"a server did not start; its last words:\n{self._last_words()}")
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.01)
+
+    async def ready(self, path: str = "/") -> None:
+        """Wait until it answers.
+
+        Raises:
+            Trouble: it does not.
+        """
+        await self.listens()
+        if not await asyncio.to_thread(_answers, f"http://127.0.0.1:{self.port}{path}"):
+            raise Trouble(f"a server listens and does not answer; its last words:\n{self._last_words()}")
 
     def _last_words(self) -> str:
         return (self.folder / "log").read_text(errors="replace")[-3000:]
 
 
+def _is_open(port: int) -> bool:
+    with closing(socket.socket()) as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def _answers(url: str) -> bool:
     try:
-        with urllib.request.urlopen(url, timeout=2):
-            return True
-    except urllib.error.HTTPError:
-        return True
+        with urllib.request.urlopen(url, timeout=30) as answer:
+            return bool(answer.status == 200)
     except OSError:
         return False
 
@@ -136,7 +148,7 @@ class Servers:
     def plugin(self, name: str, port: int, model: Path) -> Server:
         """Rasa with the plugin; its database is in the folder of that *name*."""
         folder = self.folder(name)
-        text = _WITH_PLUGIN.format(sink=SINK_URL, token=TOKEN, database=folder / "handoff.db")
+        text = _WITH_PLUGIN.format(sink=SINK_URL, token=TOKEN, backend=BACKEND, database=folder / "handoff.db")
         (folder / "credentials.yml").write_text(text)
         return self._rasa(name, port, model)
 
@@ -218,13 +230,3 @@ def trained_model() -> Path:
     shutil.rmtree(MODELS / ".rasa", ignore_errors=True)
     return model
 
-
-def ask(server: Server, path: str, payload: Any) -> Any:
-    """A request of an operator's, and its answer."""
-    request = urllib.request.Request(
-        f"http://127.0.0.1:{server.port}{path}",
-        data=json.dumps(payload).encode(),
-        headers={"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"},
-    )
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.loads(answer.read())

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from statistics import median
 
 from benchmarks.conversations import (
+    CONNECTIONS,
     agent_says,
     dealt,
     messages_kept,
@@ -56,7 +57,9 @@ class Runs:
         return median(run.per_s / other.per_s for run, other in zip(self.runs, others.runs))
 
 
-async def run(server: Server, sink: Sink, requests: Sequence[bytes], *, filled: bool = False) -> Run:
+async def run(
+    server: Server, sink: Sink, requests: Sequence[bytes], *, lanes: int = CONNECTIONS, filled: bool = False
+) -> Run:
     """Send *requests* and wait until as many have arrived at the sink.
 
     Raises:
@@ -64,7 +67,7 @@ async def run(server: Server, sink: Sink, requests: Sequence[bytes], *, filled: 
     """
     sink.clear()
     count, cpu, started = len(requests), server.cpu_seconds(), time.monotonic()
-    answers = await closed_loop(server.port, dealt(requests))
+    answers = await closed_loop(server.port, dealt(requests, lanes))
     answers.require(count, filled=filled)
     await sink.wait_for(count)
     return Run(count, sink.arrivals[count - 1].at - started, server.cpu_seconds() - cpu)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rasa_handoff.errors import BackendError, ChatGone, Refused, TemporaryError, Unavailable
     from rasa_handoff.events import (
         AgentAway,
+        AgentIdle,
         AgentJoined,
         AgentMessage,
         AgentTyping,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AgentAway",
+    "AgentIdle",
     "AgentJoined",
     "AgentMessage",
     "AgentTyping",

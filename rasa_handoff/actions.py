@@ -6,8 +6,11 @@ import asyncio
 import json
 import logging
 import re
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
 
 import aiohttp
 from rasa_sdk import Action, Tracker
@@ -25,7 +28,7 @@ from rasa_handoff.errors import (
 )
 from rasa_handoff.model import EndReason, Json, Status
 
-__all__ = ["ActionHandoff", "ActionHandoffCancel", "ActionHandoffStatus"]
+__all__ = ["ActionHandoff", "ActionHandoffCallback", "ActionHandoffCancel", "ActionHandoffStatus"]
 
 log = logging.getLogger(__name__)
 
@@ -41,11 +44,14 @@ _WORDS = {
     "utter_handoff_queued": "I am connecting you with a person. Please stay here.",
     "utter_handoff_active": "You are talking with a person now.",
     "utter_handoff_unavailable": "Nobody is available at the moment. I am still here to help.",
+    "utter_handoff_outside_hours": "Nobody is here now, but again {next_opening}. I am still here to help.",
     "utter_handoff_rejected": "Your request was not accepted. I am still here to help.",
     "utter_handoff_failed": "I could not reach anybody just now. I am still here to help.",
     "utter_handoff_cancelled": "You are talking with me again.",
     "utter_handoff_none": "You are not waiting for a person.",
     "utter_handoff_status": "You asked for a person, and I am still connecting you.",
+    "utter_handoff_callback_left": "Somebody will call you back.",
+    "utter_handoff_callback_failed": "I could not leave your request for a call back. Please try again later.",
 }
 _REFUSALS = {
     EndReason.UNAVAILABLE.value: "utter_handoff_unavailable",
@@ -69,7 +75,7 @@ class ActionHandoff(Action):
         except HandoffError as error:
             return turn.failed(self.name(), error)
         if handoff["status"] == Status.CLOSED:
-            turn.say(_REFUSALS.get(handoff["end_reason"], "utter_handoff_failed"), handoff)
+            turn.say(_refused(handoff, turn), handoff)
             return turn.slots(handoff)
         turn.say(_opened(handoff), handoff)
         return [*turn.slots(handoff), ConversationPaused()]
@@ -127,6 +133,37 @@ class ActionHandoffStatus(Action):
         return turn.slots(handoff or _NONE)
 
 
+class ActionHandoffCallback(Action):
+    """Leave a request to be called back, with what the bot has asked for; the bot goes on."""
+
+    def __init__(self, timeout: float = TIMEOUT) -> None:
+        self.timeout = timeout
+
+    def name(self) -> str:
+        return "action_handoff_callback"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Json) -> list[Json]:
+        turn = _Turn(dispatcher, tracker, domain)
+        try:
+            await self._leave(tracker)
+        except HandoffError as error:
+            turn.log(self.name(), error)
+            turn.say("utter_handoff_callback_failed", _NONE)
+            return turn.set(handoff_callback="failed")
+        turn.say("utter_handoff_callback_left", _NONE)
+        return turn.set(handoff_callback="left")
+
+    async def _leave(self, tracker: Tracker) -> None:
+        server = _Server.find(self.timeout)
+        request = {**_request(tracker), "id": str(uuid.uuid4()), "callback": transcript.contact(tracker.slots)}
+        for detail in request["callback"]:
+            request["parameters"].pop(f"callback_{detail}", None)
+        try:
+            await server.leave(request)
+        except TemporaryError:
+            await server.leave(request)  # the id tells the server that it is the same one
+
+
 async def _settle(server: _Server, sender_id: str, error: TemporaryError) -> Json:
     """What became of a request whose answer did not arrive; an undecided one is taken back."""
     impatient = _Server(access=server.access, timeout=server.timeout / 3)
@@ -136,6 +173,13 @@ async def _settle(server: _Server, sender_id: str, error: TemporaryError) -> Jso
     if handoff is not None and handoff["status"] == Status.REQUESTED:
         await impatient.close(sender_id)
     raise error
+
+
+def _refused(handoff: Json, turn: _Turn) -> str:
+    own = turn.has("utter_handoff_outside_hours") or not turn.has("utter_handoff_unavailable")
+    if handoff["next_opening"] and own:
+        return "utter_handoff_outside_hours"
+    return _REFUSALS.get(handoff["end_reason"], "utter_handoff_failed")
 
 
 def _opened(handoff: Json) -> str:
@@ -168,43 +212,80 @@ class _Turn:
         self._tracker = tracker
         self._domain = domain or {}
 
+    def has(self, response: str) -> bool:
+        """Whether the bot has its own words for *response*; a domain that is not known may have them."""
+        responses = self._domain.get("responses")
+        return responses is None or response in responses
+
     def say(self, response: str, handoff: Json) -> None:
         """Utter *response*, or plain words where the bot has none of its own."""
-        responses = self._domain.get("responses")
-        if responses is not None and response not in responses:
-            self._dispatcher.utter_message(text=_WORDS[response])
-            return
-        self._dispatcher.utter_message(
-            response=response,
-            status=handoff["status"],
-            queue_position=handoff["queue_position"],
-            agent_name=handoff["agent"] or "an agent",
-            end_reason=handoff["end_reason"],
-        )
+        values = {
+            "status": handoff["status"],
+            "queue_position": handoff["queue_position"],
+            "ticket": handoff["ticket"],
+            "agent_name": handoff["agent"] or "an agent",
+            "department": handoff["department"],
+            "end_reason": handoff["end_reason"],
+            **_opening_in_words(handoff["next_opening"]),
+        }
+        if self.has(response):
+            self._dispatcher.utter_message(response=response, **values)
+        else:
+            self._dispatcher.utter_message(text=_WORDS[response].format(**values))
 
     def slots(self, handoff: Json) -> list[Json]:
         """The handoff as those slots that the domain has."""
-        values = {
-            "handoff_status": handoff["status"],
-            "handoff_id": handoff["id"],
-            "handoff_backend": handoff["backend"],
-            "handoff_queue_position": handoff["queue_position"],
-            "handoff_agent": handoff["agent"],
-            "handoff_end_reason": handoff["end_reason"],
-        }
+        return self.set(
+            handoff_status=handoff["status"],
+            handoff_id=handoff["id"],
+            handoff_backend=handoff["backend"],
+            handoff_queue_position=handoff["queue_position"],
+            handoff_ticket=handoff["ticket"],
+            handoff_agent=handoff["agent"],
+            handoff_department=handoff["department"],
+            handoff_end_reason=handoff["end_reason"],
+            handoff_next_opening=handoff["next_opening"],
+        )
+
+    def set(self, **values: Any) -> list[Json]:
+        """Those of these slots that the domain has."""
         known: Iterable[str] | None = self._domain.get("slots")
         return [SlotSet(name, value) for name, value in values.items() if known is None or name in known]
 
     def failed(self, action: str, error: HandoffError, keep: bool = False) -> list[Json]:
         """Say and log that it did not work; *keep* the slots where the handoff may go on."""
-        log.error("handoff.action_failed action=%s sender_id=%r: %s", action, self._tracker.sender_id, error)
+        self.log(action, error)
         self.say("utter_handoff_failed", _FAILED)
         return [] if keep else self.slots(_FAILED)
+
+    def log(self, action: str, error: HandoffError) -> None:
+        log.error("handoff.action_failed action=%s sender_id=%r: %s", action, self._tracker.sender_id, error)
+
+
+def _opening_in_words(local_time: str | None) -> dict[str, str]:
+    """When somebody is there again: as English has it, and in parts for other languages."""
+    if local_time is None:
+        return {}
+    opening = datetime.fromisoformat(local_time)
+    days = (opening.date() - datetime.now(opening.tzinfo).date()).days
+    near = {0: "today", 1: "tomorrow"}
+    day = near.get(days) or (f"on {_WEEKDAYS[opening.weekday()]}" if days < 7 else f"on {opening:%Y-%m-%d}")
+    return {
+        "next_opening": f"{day} at {opening:%H:%M}",
+        "next_opening_date": f"{opening:%Y-%m-%d}",
+        "next_opening_time": f"{opening:%H:%M}",
+    }
+
+
+# Not strftime's: those are in the language of the machine.
+_WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
 
 # The Rasa server
 
-_NONE: Json = dict.fromkeys(("id", "backend", "status", "end_reason", "agent", "queue_position"))
+_NONE: Json = dict.fromkeys(
+    ("id", "backend", "status", "end_reason", "ticket", "agent", "department", "queue_position", "next_opening")
+)
 _FAILED: Json = {**_NONE, "status": Status.CLOSED.value, "end_reason": EndReason.FAILED.value}
 
 
@@ -232,6 +313,10 @@ class _Server:
         if handoff is None:
             raise BackendError(_SERVER, "open a handoff", detail="an answer without a handoff")
         return handoff
+
+    async def leave(self, request: Json) -> None:
+        """Leave a request to call back; with the same ``id`` a repeat has no second effect."""
+        await self._ask("leave a request to call back", "POST", "/callbacks", body=request)
 
     async def close(self, sender_id: str) -> Json | None:
         """The handoff that ended; None when none was open."""
@@ -336,6 +421,21 @@ def _read_handoff(found: Json) -> Json:
         "backend": strict_json.text(found, "backend", max_length=100),
         "status": status,
         "end_reason": strict_json.text(found, "end_reason", max_length=40, required=False),
-        "agent": None if agent is None else strict_json.text(agent, "name", max_length=1000),
+        "ticket": strict_json.text(found, "chat_id", max_length=1000, required=False),
+        "agent": None if agent is None else strict_json.text(agent, "shown_as", max_length=1000, required=False),
+        "department": None if agent is None else strict_json.text(agent, "department", max_length=1000, required=False),
         "queue_position": strict_json.number(found, "queue_position", required=False),
+        "next_opening": _local_time(found),
     }
+
+
+def _local_time(found: Json) -> str | None:
+    """The moment at which the agents are there again, as the clocks show it there."""
+    text = strict_json.text(found, "next_opening", max_length=40, required=False)
+    if text is None:
+        return None
+    try:
+        datetime.fromisoformat(text)
+    except ValueError:
+        raise Malformed("next_opening must be a time") from None
+    return text

@@ -30,6 +30,7 @@ from rasa_handoff.runtime import Runtime
 from rasa_handoff.settings import Settings, read_section
 from rasa_handoff.web import framing, logs, user
 from rasa_handoff.web.answers import answering, as_json, payload_of
+from rasa_handoff.web.history import HistoryApi
 from rasa_handoff.web.operators import OperatorsApi
 from rasa_handoff.web.webhooks import WebhooksApi
 
@@ -93,6 +94,7 @@ class HandoffInput(InputChannel):
         self._users.add_to(blueprint)
         OperatorsApi(self.running).add_to(blueprint)
         WebhooksApi(self.running, self.settings.backends).add_to(blueprint)
+        HistoryApi(self.running).add_to(blueprint)
         desk_api.DeskApi(self.running).add_to(blueprint)
         blueprint.listener("before_server_start")(self._start)
         blueprint.listener("after_server_start")(self._guard)
@@ -122,8 +124,10 @@ class HandoffInput(InputChannel):
         framing.install(app)
         logs.install()
         runtime = Runtime(settings, known, self._folder)
-        dialogue = Dialogue(lambda: app.ctx.agent, runtime.store, runtime.switchboard, settings.log_to_tracker)
-        reach = Reach(runtime.store, dialogue, lambda: app.ctx.input_channels)
+        dialogue = Dialogue(
+            lambda: app.ctx.agent, runtime.store, runtime.switchboard, settings.log_to_tracker, settings.agents
+        )
+        reach = Reach(runtime.store, dialogue, lambda: app.ctx.input_channels, settings.agents)
         gate = Gate(
             runtime.switchboard,
             dialogue,

@@ -243,8 +243,7 @@ async def _started(name: str, arguments: list[str], options: Options, *, show: _
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
         start_new_session=True,  # Ctrl-C reaches us alone, and we end them in order
-        umask=0o077,  # conversations are nobody else's business
-        preexec_fn=_end_with_parent,
+        preexec_fn=_begin,
     )
     server = _Server(name=name, process=process)
     server.listener = asyncio.ensure_future(server.listen(str if options.verbose else show))
@@ -276,8 +275,9 @@ def _load_prctl() -> Callable[..., int] | None:
 _prctl = _load_prctl()  # before any fork: nothing may be loaded after it
 
 
-def _end_with_parent() -> None:
-    """Have Linux end this process when the demo is killed, so that it leaves no orphan."""
+def _begin() -> None:
+    """Keep conversations to ourselves; and have Linux end this process when the demo is killed, an orphan else."""
+    os.umask(0o077)  # as `umask=` would, which uvloop's subprocesses do not know
     if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 

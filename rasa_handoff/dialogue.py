@@ -18,6 +18,7 @@ from rasa.shared.core.events import (
 )
 from rasa.shared.core.trackers import DialogueStateTracker
 
+from rasa_handoff.faces import Faces
 from rasa_handoff.model import Handoff, Message
 from rasa_handoff.store import Store, handoffs, messages
 from rasa_handoff.switchboard import Switchboard
@@ -38,15 +39,22 @@ class Dialogue:
     Args:
         agent: gives Rasa's agent, which a model reload replaces.
         log_to_tracker: write into the tracker what user and agent said.
+        faces: what users see of the agents, and so the slots that the bot speaks from.
     """
 
     def __init__(
-        self, agent: Callable[[], Agent], store: Store, switchboard: Switchboard, log_to_tracker: bool
+        self,
+        agent: Callable[[], Agent],
+        store: Store,
+        switchboard: Switchboard,
+        log_to_tracker: bool,
+        faces: Faces | None = None,
     ) -> None:
         self._agent = agent
         self._switchboard = switchboard
         self._store = store
         self._log_to_tracker = log_to_tracker
+        self._faces = faces or Faces()
 
     async def set_slots(self, handoff_id: str) -> None:
         """Let the bot's slots say where the handoff stands, and make sure that it is paused."""
@@ -108,13 +116,17 @@ class Dialogue:
         return [_as_event(message, handoff.channel) for message in said]
 
     def _slots(self, tracker: DialogueStateTracker, handoff: Handoff) -> list[Event]:
+        agent = self._faces.of(handoff.agent) if handoff.agent else None
         values = {
             "handoff_id": handoff.id,
             "handoff_status": handoff.status.value,
             "handoff_backend": handoff.backend,
-            "handoff_agent": handoff.agent.name if handoff.agent else None,
+            "handoff_ticket": handoff.chat_id,
+            "handoff_agent": agent.name if agent else None,
+            "handoff_department": agent.department if agent else None,
             "handoff_queue_position": handoff.queue_position,
             "handoff_end_reason": handoff.end_reason.value if handoff.end_reason else None,
+            "handoff_next_opening": handoff.notes.get("next_opening"),
         }
         return [
             SlotSet(key=name, value=value)

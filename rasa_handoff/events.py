@@ -73,6 +73,15 @@ class AgentAway(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AgentIdle(Event):
+    """The agent has the chat, but does not react; or does again."""
+
+    idle: bool = True
+    seconds: float | None = None  #: for how long
+    cause: str | None = None  #: in the agent system's words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Closed(Event):
     """The chat ended at the agent system."""
 
@@ -87,5 +96,6 @@ AnyEvent = Union[
     Transferred,
     MessageStatus,
     AgentAway,
+    AgentIdle,
     Closed,
 ]

@@ -19,6 +19,7 @@ from weakref import WeakSet
 from rasa.core.agent import Agent
 from rasa.core.channels.channel import CollectingOutputChannel, UserMessage
 
+from rasa_handoff import attachments
 from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.errors import UnknownChat
 from rasa_handoff.model import EndReason, Handoff, Message, new_id
@@ -124,12 +125,19 @@ class Gate:
         if self._is_end_word(message):
             return not await self._left(handoff)
         text = clean(message.text)
-        if not text:
+        carried = attachments.in_metadata(message.metadata)
+        if not text and not carried:
             return True
         if len(text) > LONGEST_TEXT:
             await self._refuse(message, handoff)
             return True
-        said = Message(id=new_id(), who="user", text=redact_text(text, self._settings.redact.patterns), at=time.time())
+        said = Message(
+            id=new_id(),
+            who="user",
+            text=redact_text(text, self._settings.redact.patterns),
+            attachments=carried,
+            at=time.time(),
+        )
         receipt = await self._switchboard.said(message.sender_id, said, _external_id(message))
         if receipt is not None:
             await self._acknowledge(message, receipt)

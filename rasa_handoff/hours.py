@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _DAY = 24 * 60
+_A_YEAR = 366  #: days
 _TIMES = re.compile(r"(\d{1,2}):(\d{2})-(\d{1,2}):(\d{2})", re.ASCII)
 _REMEDY = 'write e.g. "Mon-Fri 09:00-17:00 Europe/Berlin"'
 
@@ -38,6 +39,18 @@ class Hours:
         return self._begun_on(today, minute, holidays) or self._begun_on(
             today - timedelta(days=1), minute + _DAY, holidays
         )
+
+    def next_opening(self, now: datetime, holidays: frozenset[date] = frozenset()) -> datetime | None:
+        """When the next window begins, as the clocks there show it; None if none does within a year."""
+        today = now.astimezone(self.zone).date()
+        days = (today + timedelta(days=number) for number in range(_A_YEAR))
+        return next((start for day in days for start in self._starts_on(day, holidays) if start > now), None)
+
+    def _starts_on(self, day: date, holidays: frozenset[date]) -> list[datetime]:
+        if day in holidays:
+            return []
+        starts = sorted(window.start for window in self.windows if day.weekday() in window.days)
+        return [datetime(day.year, day.month, day.day, *divmod(start, 60), tzinfo=self.zone) for start in starts]
 
     def _begun_on(self, day: date, minute: int, holidays: frozenset[date]) -> bool:
         if day in holidays:

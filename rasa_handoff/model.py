@@ -49,6 +49,12 @@ class Person:
     avatar_url: str | None = None
     department: str | None = None
 
+    def is_same_as(self, other: Person | None) -> bool:
+        """Whether both are one agent, however much is known of them."""
+        if other is None:
+            return False
+        return self.id == other.id if self.id and other.id else self.name == other.name
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attachment:
@@ -104,6 +110,7 @@ class Request:
     backend: str | None = None  #: asked for by name; else the route decides
     group: str | None = None
     priority: str | None = None
+    callback: dict[str, str] | None = None  #: how to reach a user who wants to be called: name, phone, email, time, …
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +164,7 @@ class Delivery:
     handoff_id: str
     target: Target
     seq: int
-    kind: str  #: agent: message, accepted, status, close; user: message, notice, state, settle, replay
+    kind: str  #: agent: message, accepted, status, close, callback; user: message, notice, state, settle, replay
     message: Message | None = None
     body: Json = field(default_factory=dict)
     state: Literal["pending", "done", "dead"] = "pending"

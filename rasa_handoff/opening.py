@@ -6,14 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 
 from rasa_handoff import routing, transcript
 from rasa_handoff.backends.base import Backend, Opened
 from rasa_handoff.errors import BackendError, Refused, TemporaryError, Unavailable
-from rasa_handoff.model import EndReason, Handoff, Request
+from rasa_handoff.model import EndReason, Handoff, Request, Status
 from rasa_handoff.settings import Rule, Settings
 from rasa_handoff.store import Store
 from rasa_handoff.switchboard import Switchboard
@@ -61,14 +60,24 @@ class Opening:
     async def _open(self, request: Request) -> Handoff:
         rules = self._rules_for(request)
         request = transcript.redact(request, self._settings.redact)
-        handoff, found = await self._store.write(partial(self._switchboard.begin, request=request, rules=rules))
+        opens = None if rules else routing.next_opening(self._settings.route, request, self._today())
+        begin = partial(
+            self._switchboard.begin,
+            request=routing.told(request, rules[0]) if rules else request,
+            rules=rules,
+            next_opening=opens.isoformat(timespec="minutes") if opens else None,
+        )
+        handoff, found = await self._store.write(begin)
         if found or not handoff.is_open:
             return handoff
         until = time.monotonic() + self._settings.open_timeout
         errors: list[BackendError] = []
         for rule in rules:
-            handoff = await self._store.write(partial(self._switchboard.try_at, handoff=handoff, rule=rule))
-            asked = replace(request, group=rule.group, priority=rule.priority)
+            asked = routing.told(request, rule)
+            try_at = partial(self._switchboard.try_at, handoff=handoff, rule=rule, request=asked)
+            handoff = await self._store.write(try_at)
+            if handoff.status is not Status.REQUESTED:
+                return handoff
             try:
                 opened = await self._ask(handoff, asked, until - time.monotonic())
             except BackendError as error:
@@ -79,8 +88,11 @@ class Opening:
         return await self._store.write(partial(self._switchboard.refused, handoff=handoff, reason=_reason_of(errors)))
 
     def _rules_for(self, request: Request) -> list[Rule]:
-        now = datetime.fromtimestamp(self._now(), timezone.utc)
-        return [rule for rule in routing.choose(self._settings.route, request, now) if rule.to in self._backends]
+        found = routing.choose(self._settings.route, request, self._today())
+        return [rule for rule in found if rule.to in self._backends]
+
+    def _today(self) -> datetime:
+        return datetime.fromtimestamp(self._now(), timezone.utc)
 
     async def _ask(self, handoff: Handoff, request: Request, seconds: float) -> Opened:
         """Open at one backend. What answers too late is closed again there."""

@@ -21,7 +21,7 @@ from rasa_handoff.errors import (
     UserAway,
     UserUnreachable,
 )
-from rasa_handoff.model import Delivery, Handoff, Status, Target
+from rasa_handoff.model import Delivery, Handoff, Target
 from rasa_handoff.store import Store, Tx, deliveries, handoffs
 from rasa_handoff.switchboard import Posted, Switchboard
 
@@ -46,13 +46,18 @@ class Outcome:
 
 
 class _Lane:
-    """The deliveries of one handoff to one target; the first has to go before the next."""
+    """The deliveries of one handoff to one target; the first has to go before the next.
 
-    __slots__ = ("key", "nudged", "queue", "task")
+    What became of agents' messages has a lane of its own: it is worth less than what the user says, and
+    often goes to another address, which must not hold that up.
+    """
+
+    __slots__ = ("ids", "key", "nudged", "queue", "task")
 
     def __init__(self, key: tuple[str, str]) -> None:
         self.key = key
         self.queue: deque[Posted] = deque()
+        self.ids: set[str] = set()  #: of what is in the queue
         self.nudged: asyncio.Event | None = None  #: there while it waits for the next try
         self.task: asyncio.Task[None] | None = None
 
@@ -86,13 +91,25 @@ class Outbox:
     async def start(self) -> None:
         """Take up what is waiting from before, then whatever is committed."""
         self._store.subscribe(Posted, self._hear)
-        waiting = await self._store.read(_waiting)
+        waiting = await self._store.read(self._waiting)
         # Facts are told in the order of commits: with this one, all that was read has been told, and is held.
         await self._store.write(lambda tx: None)
         held, self._held = self._held or [], None
         found = {posted.delivery.id for posted in waiting}
         for posted in (*waiting, *(each for each in held if each.delivery.id not in found)):
             self._add(posted)
+
+    def _waiting(self, tx: Tx) -> list[Posted]:
+        """What can go out; the switchboard posts the rest when its time has come."""
+        known: dict[str, Handoff | None] = {}
+        found: list[Posted] = []
+        for delivery in deliveries.pending(tx):
+            if delivery.handoff_id not in known:
+                known[delivery.handoff_id] = handoffs.get(tx, delivery.handoff_id)
+            handoff = known[delivery.handoff_id]
+            if handoff is not None and not self._switchboard.waits(handoff, delivery):
+                found.append(Posted(handoff=handoff, delivery=delivery))
+        return found
 
     async def stop(self, seconds: float = 5.0) -> None:
         """Let what is being sent finish; the rest waits on disk."""
@@ -142,11 +159,15 @@ class Outbox:
             self._add(posted)
 
     def _add(self, posted: Posted) -> None:
-        key = (posted.delivery.handoff_id, posted.delivery.target)
+        delivery = posted.delivery
+        key = (delivery.handoff_id, "status" if delivery.kind == "status" else delivery.target)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(key)
+        if delivery.id in lane.ids:  # posted again, when an agent came back, while it waited for its next try
+            return
         lane.queue.append(posted)
+        lane.ids.add(delivery.id)
         if lane.task is None and not self._stopping:
             lane.task = asyncio.create_task(self._drain(lane))
 
@@ -160,6 +181,7 @@ class Outbox:
                 later = await self._try(posted)
             if later is None:
                 lane.queue.popleft()
+                lane.ids.discard(posted.delivery.id)
             else:
                 lane.queue[0] = later
         if not lane.queue:
@@ -255,20 +277,3 @@ def pause_after(attempts: int, retry_after: float | None = None) -> float:
 def _what(error: Exception) -> str:
     """What came back, for people: our own errors say it, of others only the kind is safe to keep."""
     return str(error) if isinstance(error, (BackendError, UserUnreachable)) else type(error).__name__
-
-
-def _too_early(handoff: Handoff, delivery: Delivery) -> bool:
-    """Whether the chat is still being opened; the switchboard posts it when that is done."""
-    return handoff.status is Status.REQUESTED and delivery.target == "agent"
-
-
-def _waiting(tx: Tx) -> list[Posted]:
-    known: dict[str, Handoff | None] = {}
-    found: list[Posted] = []
-    for delivery in deliveries.pending(tx):
-        if delivery.handoff_id not in known:
-            known[delivery.handoff_id] = handoffs.get(tx, delivery.handoff_id)
-        handoff = known[delivery.handoff_id]
-        if handoff is not None and not _too_early(handoff, delivery):
-            found.append(Posted(handoff=handoff, delivery=delivery))
-    return found

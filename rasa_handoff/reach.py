@@ -16,6 +16,7 @@ from rasa.utils.endpoints import ClientResponseError, EndpointConfig
 
 from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.errors import TemporaryError, UserAway, UserUnreachable
+from rasa_handoff.faces import Faces
 from rasa_handoff.model import Delivery, Handoff, Json, Message, new_id
 from rasa_handoff.store import Store, stream
 
@@ -168,9 +169,13 @@ class Reach:
 
     Args:
         channels: gives Rasa's input channels.
+        faces: what users see of the agents.
     """
 
-    def __init__(self, store: Store, dialogue: Dialogue, channels: Callable[[], Iterable[Any]]) -> None:
+    def __init__(
+        self, store: Store, dialogue: Dialogue, channels: Callable[[], Iterable[Any]], faces: Faces | None = None
+    ) -> None:
+        self._faces = faces or Faces()
         self._dialogue = dialogue
         self._channels = channels
         self._own = StreamOutlet(store, waiting=False)
@@ -185,7 +190,7 @@ class Reach:
         }
 
     async def __call__(self, handoff: Handoff, delivery: Delivery) -> None:
-        await self._kinds[delivery.kind](handoff, delivery)
+        await self._kinds[delivery.kind](handoff, self._faces.in_delivery(delivery))
 
     def outlet(self, channel: str) -> Outlet:
         """The way to the users of *channel*."""

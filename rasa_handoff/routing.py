@@ -12,14 +12,33 @@ from rasa_handoff.settings import Rule
 
 
 def choose(rules: Sequence[Rule], request: Request, now: datetime) -> list[Rule]:
-    """The rules that fit *request* at *now* (aware), first choice first; none when all are closed.
+    """The rules that fit *request* at *now* (aware), first choice first; none when all are closed."""
+    return [rule for rule in fitting(rules, request) if _is_open(rule, now)]
+
+
+def fitting(rules: Sequence[Rule], request: Request) -> list[Rule]:
+    """The rules that fit *request* at any hour, first choice first.
 
     What the request names itself (backend, group, priority) comes before what the rules say.
     """
-    fitting = [rule for rule in _candidates(rules, request) if _fits(rule, request) and _is_open(rule, now)]
     return [
-        replace(rule, group=request.group or rule.group, priority=request.priority or rule.priority) for rule in fitting
+        replace(rule, group=request.group or rule.group, priority=request.priority or rule.priority)
+        for rule in _candidates(rules, request)
+        if _fits(rule, request)
     ]
+
+
+def next_opening(rules: Sequence[Rule], request: Request, now: datetime) -> datetime | None:
+    """When the first of the closed rules that fit *request* opens; None if there is none that ever does."""
+    closed = [rule for rule in fitting(rules, request) if not _is_open(rule, now)]
+    openings = (rule.hours.next_opening(now, rule.holidays) for rule in closed if rule.hours)
+    return min(filter(None, openings), default=None)
+
+
+def told(request: Request, rule: Rule) -> Request:
+    """*request* as the agents of *rule* get it."""
+    request = replace(request, group=rule.group, priority=rule.priority)
+    return request if rule.transcript else replace(request, transcript=(), last_message=None)
 
 
 def _candidates(rules: Sequence[Rule], request: Request) -> Sequence[Rule]:

@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rasa_handoff import backends
+from rasa_handoff import backends, signing
 from rasa_handoff.access import Access
 from rasa_handoff.backends.base import Backend, Surroundings
+from rasa_handoff.callbacks import Callbacks
 from rasa_handoff.clock import Clock
 from rasa_handoff.errors import BackendError, ChatGone
 from rasa_handoff.events import MessageStatus
@@ -22,12 +23,14 @@ from rasa_handoff.opening import Opening
 from rasa_handoff.outbox import Outbox, Outcome, Send
 from rasa_handoff.settings import Settings
 from rasa_handoff.signals import Signals
-from rasa_handoff.store import Store
+from rasa_handoff.store import Store, handoffs
 from rasa_handoff.store.stream import Entry
 from rasa_handoff.switchboard import Switchboard, Typed
 from rasa_handoff.tasks import Tasks
 
 log = logging.getLogger(__name__)
+
+HISTORY = "history"  #: what a signature on a link to it is for
 
 
 class Runtime:
@@ -47,6 +50,7 @@ class Runtime:
         }
         self.switchboard = Switchboard(self.store, self.backends, settings, now)
         self.opening = Opening(self.store, self.switchboard, self.backends, settings, now)
+        self.callbacks = Callbacks(self.store, self.switchboard, self.backends, settings)
         self.signals = Signals(self.switchboard, self.backends)
         self.clock = Clock(self.store, self.switchboard, self.backends, now, settings.retention)
         self.outbox: Outbox
@@ -79,6 +83,8 @@ class Runtime:
             apply=self.switchboard.apply,
             applied=self.switchboard.applied,
             access=self.access,
+            history_url=self.history_url,
+            now=self._now,
         )
         for backend in self.backends.values():
             await backend.start(around)
@@ -99,6 +105,12 @@ class Runtime:
             await backend.stop()
         await self.store.close()
 
+    def history_url(self, handoff: Handoff) -> str:
+        """A link to what was said before *handoff*; whoever has it can read that until it expires."""
+        base = self.settings.public_url or self.access.url
+        token = signing.sign(self.access.secret, HISTORY, handoff.id, self._now() + self.settings.history_links)
+        return f"{base}/webhooks/handoff/history/{token}"
+
     def later(self, seconds: float, work: Callable[..., Coroutine[Any, Any, Any]], *values: Any) -> None:
         """Run *work* in a while, unless the server stops before."""
         asyncio.get_running_loop().call_later(seconds, lambda: self._tasks.start(work(*values)))
@@ -116,8 +128,18 @@ class Runtime:
             await backend.accepted(handoff)
         elif delivery.kind == "status":
             await backend.report(handoff, MessageStatus(chat_id=handoff.chat_id or "", **delivery.body))
+        elif delivery.kind == "callback":
+            await self._leave(backend, handoff)
         elif delivery.message is not None:
-            await backend.send(handoff, delivery.message)
+            await backend.send(handoff, backend.parts(delivery.message)[delivery.body.get("part", 0)])
+
+    async def _leave(self, backend: Backend, handoff: Handoff) -> None:
+        request = await self.store.read(lambda tx: handoffs.request_of(tx, handoff.id))
+        if request is None:
+            raise BackendError(handoff.backend, "leave a request", detail="it was deleted meanwhile")
+        chat_id = await backend.leave(handoff, request)
+        if chat_id is not None:
+            await self.switchboard.left(handoff, chat_id)
 
     async def _report_to_backend(self, outcome: Outcome) -> None:
         theirs = outcome.delivery.body.get("theirs")

@@ -10,15 +10,17 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from difflib import get_close_matches
-from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeVar, cast, get_args, get_origin, get_type_hints, overload
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ValidationError
 
 from rasa_handoff.errors import ConfigError
+from rasa_handoff.faces import Faces
 from rasa_handoff.hours import Hours, read_hours
 
 SHORTEST_TOKEN = 32
+SHORTEST_SECRET = 16  #: of what an agent system chose
 LONGEST_OPEN_TIMEOUT = 50.0  #: seconds; Rasa's lock on the conversation lives 60 s
 _YEAR = 366 * 86_400.0
 _WARN_AT = 0.8  #: of a deadline, unless it says otherwise
@@ -48,6 +50,7 @@ class Rule:
     when: When = field(default_factory=When)
     hours: Hours | None = None  #: None: always
     holidays: frozenset[date] = frozenset()  #: closed all day, where there are hours
+    transcript: bool = True  #: whether the agents see what user and bot said
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +82,12 @@ class Settings:
     open_timeout: float = 10.0  #: seconds an agent system may take to accept a chat
     delivery_timeout: float = 1800.0  #: seconds a delivery is tried again
     redact: Redaction = field(default_factory=Redaction)
+    agents: Faces = field(default_factory=Faces)  #: what a user sees of them
     end_words: tuple[str, ...] = ("/end",)  #: what a user types to leave the agent
     chat_page: bool = False
     log_to_tracker: bool = False
     retention: float | None = 2_592_000.0  #: seconds a closed handoff is kept; None: for ever
+    history_links: float = 604_800.0  #: seconds for which a link to a conversation's history opens it
     acknowledge: bool = True  #: answer clients that wait for one with a receipt
 
 
@@ -105,6 +110,7 @@ def read_section(
         remedy = f"set the environment variable {name} before Rasa starts, and write ${{{name}}} without quotes"
         faults.add(path, f"${{{name}}} was not filled in; {remedy}")
     shape = _shaped(_Section, data, (), faults) or _Section()
+    _require_public_url(shape, backends, faults)
     settings = _convert(shape, _read_backends(shape.backends, backends, faults), faults)
     faults.raise_if_any()
     return settings
@@ -130,6 +136,13 @@ class _Rule(BaseModel, extra="forbid", frozen=True):
     priority: str | None = None
     when: _When = _When()
     hours: str | None = None
+    transcript: bool | None = None
+
+
+class _Agents(BaseModel, extra="forbid", frozen=True):
+    show: str = "own"
+    name: str | None = None
+    avatar_url: str | None = None
 
 
 class _Redaction(BaseModel, extra="forbid", frozen=True):
@@ -148,10 +161,13 @@ class _Section(BaseModel, extra="forbid", frozen=True):
     open_timeout: Any = "10s"
     delivery_timeout: Any = "30m"
     redact: dict[str, Any] = {}
+    transcript: bool = True
+    agents: dict[str, Any] = {}
     end_words: list[str] = ["/end"]
     chat_page: bool = False
     log_to_tracker: bool = False
     retention: Any = "30d"
+    history_links: Any = "7d"
     acknowledge: bool = True
 
 
@@ -363,7 +379,12 @@ def _is_model(hint: Any) -> bool:
 
 
 def _fields(model: type[BaseModel] | None) -> list[str]:
-    return [name for name in get_type_hints(model) if not name.startswith(("_", "model_"))] if model else []
+    hints = get_type_hints(model) if model else {}
+    return [
+        name
+        for name, hint in hints.items()
+        if get_origin(hint) is not ClassVar and not name.startswith(("_", "model_"))
+    ]
 
 
 # Values
@@ -380,17 +401,32 @@ def _read_backends(
         path = ("backends", name)
         read[name] = None  # a rule may name it all the same
         if name in known:
-            read[name] = _shaped(known[name], {} if section is None else section, path, faults)
+            read[name] = _read_backend(known[name], {} if section is None else section, path, faults)
         else:
             faults.add(path, _unknown("there is no such backend", name, list(known)))
     return read
+
+
+def _read_backend(model: type[BaseModel], section: Any, path: Path, faults: _Faults) -> BaseModel | None:
+    """One backend's section. Its model may have a method ``faults`` that finds what a type cannot say."""
+    shape = _shaped(model, section, path, faults)
+    for name, what in getattr(shape, "faults", tuple)():
+        faults.add((*path, name), what)
+    return shape
+
+
+def _require_public_url(shape: _Section, known: Mapping[str, type[BaseModel]], faults: _Faults) -> None:
+    needing = [name for name in shape.backends if getattr(known.get(name), "needs_public_url", False)]
+    if needing and shape.public_url is None:
+        why = f"{needing[0]} gives agents links that begin with it"
+        faults.add(("public_url",), f"is missing; {why}; write e.g. `public_url: https://bot.example.com`")
 
 
 def _convert(shape: _Section, backends: Mapping[str, Any], faults: _Faults) -> Settings:
     """The shape with its texts read: URLs, durations, hours, expressions."""
     read = faults.read
     return Settings(
-        public_url=read(("public_url",), _read_url, shape.public_url, None),
+        public_url=read(("public_url",), read_url, shape.public_url, None),
         token=read(("token",), _read_token, shape.token, None),
         database=read(("database",), _read_database, shape.database, ""),
         backends=backends,
@@ -399,18 +435,32 @@ def _convert(shape: _Section, backends: Mapping[str, Any], faults: _Faults) -> S
         open_timeout=read(("open_timeout",), _read_open_timeout, shape.open_timeout, 0.0),
         delivery_timeout=read(("delivery_timeout",), read_duration, shape.delivery_timeout, 0.0),
         redact=_read_redaction(shape.redact, faults),
+        agents=_read_faces(shape.agents, faults),
         end_words=tuple(_read_words(("end_words",), shape.end_words, faults)),
         chat_page=shape.chat_page,
         log_to_tracker=shape.log_to_tracker,
-        retention=read(("retention",), _read_retention, shape.retention, None),
+        retention=read(("retention",), read_duration_or_off, shape.retention, None),
+        history_links=read(("history_links",), read_duration, shape.history_links, 0.0),
         acknowledge=shape.acknowledge,
     )
 
 
-def _read_url(text: str | None) -> str | None:
+@overload
+def read_url(text: str) -> str: ...
+@overload
+def read_url(text: None) -> None: ...
+def read_url(text: str | None) -> str | None:
+    """An address of the web, without a slash at its end."""
     if text is None:
         return None
     remedy = "write e.g. https://bot.example.com"
+    if "?" in require_address(text, remedy):
+        raise ValueError(f"must be a bare address, with no query in it; {remedy}")
+    return text.rstrip("/")
+
+
+def require_address(text: str, remedy: str = "write e.g. https://agents.example.com/start") -> str:
+    """Require *text* to be an address of the web; it may have a query."""
     try:
         parts = urlsplit(text)
         host, _ = parts.hostname, parts.port
@@ -418,9 +468,22 @@ def _read_url(text: str | None) -> str | None:
         raise ValueError(f"is not a URL; {remedy}") from None
     if parts.scheme not in ("http", "https") or not host or re.search(r"\s", text):
         raise ValueError(f"must be an http:// or https:// address; {remedy}")
-    if parts.query or parts.fragment or parts.username is not None:
-        raise ValueError(f"must be a bare address, with no name, query or fragment in it; {remedy}")
-    return text.rstrip("/")
+    if parts.fragment or parts.username is not None:
+        raise ValueError(f"must be a bare address, with no name or fragment in it; {remedy}")
+    return text
+
+
+_OF_THE_BODY = {"content-type", "content-length", "transfer-encoding"}
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+
+
+def require_headers(headers: Mapping[str, str]) -> None:
+    """Require *headers* to be ones that a request can carry."""
+    for name, value in headers.items():
+        if not _HEADER.fullmatch(name) or not re.fullmatch(r"[\t -~]*", value):
+            raise ValueError(f"cannot be sent: {name!r} or its value has a character that a header must not have")
+        if name.lower() in _OF_THE_BODY:
+            raise ValueError(f"must not have {name}, which says what the body is; leave it out")
 
 
 def _read_token(text: str | None) -> str | None:
@@ -432,6 +495,29 @@ def _read_token(text: str | None) -> str | None:
     if not re.fullmatch(r"[!-~]+", text):
         raise ValueError(f"has characters that a header cannot carry; {remedy}")
     return text
+
+
+def require_secret(text: str) -> None:
+    """Require what an agent system and we show each other to be hard to guess and fit for a header."""
+    remedy = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+    if len(text) < SHORTEST_SECRET:
+        raise ValueError(f"is shorter than {SHORTEST_SECRET} characters and could be guessed; {remedy}")
+    if not re.fullmatch(r"[!-~]+", text):
+        raise ValueError(f"has characters that a header cannot carry; {remedy}")
+
+
+def faults_in(section: BaseModel, checks: Mapping[str, Callable[[Any], object]]) -> Iterator[tuple[str, str]]:
+    """What *checks* have to say about a backend's settings, each a setting and what is wrong with it.
+
+    A check raises ValueError with the remedy. What is not set is not checked.
+    """
+    for name, check in checks.items():
+        value = getattr(section, name)
+        try:
+            if value is not None:
+                check(value)
+        except ValueError as error:
+            yield name, str(error)
 
 
 def _read_database(text: str) -> str:
@@ -475,7 +561,8 @@ def _is_off(value: Any) -> bool:
     return value is False or (isinstance(value, str) and value.strip().lower() == "off")
 
 
-def _read_retention(value: Any) -> float | None:
+def read_duration_or_off(value: Any) -> float | None:
+    """Seconds; None for ``off``."""
     return None if _is_off(value) else read_duration(value)
 
 
@@ -526,6 +613,23 @@ def _read_pattern(text: str) -> re.Pattern[str]:
     return pattern
 
 
+def _read_faces(asked: dict[str, Any], faults: _Faults) -> Faces:
+    shape = _shaped(_Agents, asked, ("agents",), faults) or _Agents()
+    if shape.show not in ("own", "one"):
+        faults.add(("agents", "show"), "must be own (each agent's name) or one (the same for all); write `show: own`")
+    if shape.show == "one" and not (shape.name or "").strip():
+        faults.add(("agents", "name"), "is missing; with `show: one` it is what all are called: `name: Our team`")
+    avatar_url = faults.read(("agents", "avatar_url"), read_picture, shape.avatar_url, None)
+    return Faces(name=shape.name, avatar_url=avatar_url, same_for_all=shape.show == "one")
+
+
+def read_picture(text: str | None) -> str | None:
+    """The address of a picture that users' pages may load."""
+    if text is None or re.fullmatch(r"https://[^\s/?#]+\S*", text):
+        return text
+    raise ValueError("must be an https:// address; write e.g. https://www.example.com/team.png")
+
+
 def _read_words(path: Path, words: list[str], faults: _Faults) -> Iterator[str]:
     for index, word in enumerate(words):
         if word.strip():
@@ -537,17 +641,25 @@ def _read_words(path: Path, words: list[str], faults: _Faults) -> Iterator[str]:
 def _read_route(shape: _Section, backends: Mapping[str, Any], faults: _Faults) -> tuple[Rule, ...]:
     """The rules in their order; one for each backend when there are none."""
     if shape.route is None:
-        return tuple(Rule(to=name) for name in backends)
+        return tuple(Rule(to=name, transcript=shape.transcript) for name in backends)
     if not shape.route:
         faults.add(("route",), "is empty; write at least `- {to: desk}`, or leave the setting out")
     dates = [faults.read(("holidays", index), _read_date, value, None) for index, value in enumerate(shape.holidays)]
     holidays = frozenset(day for day in dates if day is not None)
     return tuple(
-        _read_rule(("route", index), rule, backends, holidays, faults) for index, rule in enumerate(shape.route)
+        _read_rule(("route", index), rule, backends, holidays, faults, shape.transcript)
+        for index, rule in enumerate(shape.route)
     )
 
 
-def _read_rule(path: Path, asked: Any, backends: Mapping[str, Any], holidays: frozenset[date], faults: _Faults) -> Rule:
+def _read_rule(
+    path: Path,
+    asked: Any,
+    backends: Mapping[str, Any],
+    holidays: frozenset[date],
+    faults: _Faults,
+    transcript: bool,
+) -> Rule:
     shape = _shaped(_Rule, asked, path, faults)
     if shape is None:
         return Rule(to="")
@@ -565,6 +677,7 @@ def _read_rule(path: Path, asked: Any, backends: Mapping[str, Any], holidays: fr
         when=_read_when(shape.when),
         hours=hours,
         holidays=holidays,
+        transcript=transcript if shape.transcript is None else shape.transcript,
     )
 
 

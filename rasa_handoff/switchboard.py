@@ -13,6 +13,7 @@ from rasa_handoff.backends.base import Backend, Opened
 from rasa_handoff.errors import Conflict, UnknownChat
 from rasa_handoff.events import (
     AgentAway,
+    AgentIdle,
     AgentJoined,
     AgentMessage,
     AgentTyping,
@@ -100,8 +101,14 @@ class Switchboard:
 
     # -- opening ------------------------------------------------------------------------------
 
-    def begin(self, tx: Tx, request: Request, rules: Sequence[Rule]) -> tuple[Handoff, bool]:
-        """Write down that an agent is asked for; the open handoff, and whether it was there before."""
+    def begin(
+        self, tx: Tx, request: Request, rules: Sequence[Rule], next_opening: str | None = None
+    ) -> tuple[Handoff, bool]:
+        """Write down that an agent is asked for; the open handoff, and whether it was there before.
+
+        Args:
+            next_opening: when all are closed, the local time at which the first of them opens.
+        """
         known = handoffs.unsettled(tx, request.sender_id)
         if known is not None and known.is_open:
             return known, True
@@ -114,13 +121,22 @@ class Switchboard:
             opened_at=self._now(),
         )
         if not rules:
+            handoff = replace(handoff, notes={"next_opening": next_opening} if next_opening else {})
             handoff = _ended(handoff, EndReason.UNAVAILABLE, self._now(), settled=True)
         handoffs.insert(tx, handoff, request)
         return handoff, False
 
-    def try_at(self, tx: Tx, handoff: Handoff, rule: Rule) -> Handoff:
-        """Write down which backend is asked; its events may come before its answer."""
-        handoff = replace(self._fresh(tx, handoff), backend=rule.to, group=rule.group)
+    def try_at(self, tx: Tx, handoff: Handoff, rule: Rule, request: Request) -> Handoff:
+        """Write down which backend is asked, and for what; its events may come before its answer.
+
+        Nobody is asked any more when the handoff has ended, or an agent has taken the chat of a backend
+        whose answer did not come.
+        """
+        known = self._fresh(tx, handoff)
+        if known.status is not Status.REQUESTED:
+            return known
+        handoffs.ask(tx, handoff.id, request)
+        handoff = replace(known, backend=rule.to, group=rule.group)
         handoff = replace(handoff, chat_id=self._backends[rule.to].chat_id_of(handoff))
         handoffs.update(tx, handoff)
         return handoff
@@ -135,34 +151,90 @@ class Switchboard:
         if opened.status is Status.ACTIVE and known.status is Status.REQUESTED:
             handoff = self._taken_by(handoff, opened.agent)
         elif known.status is Status.REQUESTED:  # else an agent was faster than the answer
-            queued = {"status": Status.QUEUED, "queue_position": opened.queue_position}
-            handoff = replace(handoff, **queued, deadlines=self._start("accept"))
-        handoff = self._update(tx, self._tell_state(tx, handoff))
-        for delivery in deliveries.pending_of(tx, handoff.id):
-            if delivery.target == "agent":  # typed while the chat was being opened
-                tx.announce(Posted(handoff=handoff, delivery=delivery))
+            handoff = replace(handoff, status=Status.QUEUED, queue_position=opened.queue_position)
+            handoff = replace(handoff, deadlines=self._start(handoff, "accept"))
+        handoff = self._tell_state(tx, handoff)
+        handoff = self._update(tx, self._release(tx, known, handoff))
         log.info("handoff.opened id=%s backend=%s status=%s", handoff.id, handoff.backend, handoff.status.value)
+        return handoff
+
+    def _release(self, tx: Tx, before: Handoff, handoff: Handoff) -> Handoff:
+        """What waited for the chat to be open, or for an agent, can go out; only now it is known where to."""
+        if before.status is handoff.status:
+            return handoff
+        waiting = [
+            delivery
+            for delivery in deliveries.pending_of(tx, handoff.id)
+            if delivery.seq <= before.last_seq and self.waits(before, delivery) and not self.waits(handoff, delivery)
+        ]
+        if all("part" in each.body or len(self._parts(handoff, each.message)) == 1 for each in waiting):
+            for delivery in waiting:
+                delivery = replace(delivery, give_up_at=self._now() + self._settings.delivery_timeout)
+                deliveries.renew(tx, delivery)
+                tx.announce(Posted(handoff=handoff, delivery=delivery))
+            return handoff
+        for delivery in waiting:
+            deliveries.done(tx, delivery.id)
+            handoff = self._post_in_parts(tx, handoff, delivery)
         return handoff
 
     def close_late(self, tx: Tx, handoff: Handoff, opened: Opened) -> None:
         """A backend took the chat when nobody waited for it any more."""
+        known = self._fresh(tx, handoff)
+        same = (known.backend, known.chat_id) == (handoff.backend, opened.chat_id)
+        if same and known.status in (Status.QUEUED, Status.ACTIVE):  # an agent was faster than the answer
+            self._update(tx, replace(known, notes={**known.notes, **opened.notes}))
+            return
         there = {"backend": handoff.backend, "chat_id": opened.chat_id, "notes": opened.notes}
         body = {"reason": EndReason.FAILED.value, "there": there}
-        handoffs.count(tx, self._post(tx, self._fresh(tx, handoff), "agent", "close", body))
+        handoffs.count(tx, self._post(tx, known, "agent", "close", body))
 
     def refused(self, tx: Tx, handoff: Handoff, reason: EndReason) -> Handoff:
-        """Nobody took the chat: the bot keeps the conversation."""
+        """Nobody took the chat: the bot keeps the conversation, unless an agent took it before its backend said no."""
         known = self._fresh(tx, handoff)
-        if not known.is_open:
+        if known.status is not Status.REQUESTED:
             return known
         handoff = _ended(known, reason, self._now(), settled=True)
         for delivery in deliveries.pending_of(tx, handoff.id):
+            if delivery.kind == "close":  # of a chat that was opened too late
+                tx.announce(Posted(handoff=handoff, delivery=delivery))
+                continue
             # Typed while the chat was being opened, which it never was: it is for the bot.
             deliveries.done(tx, delivery.id)
             handoff = self._post(tx, handoff, "user", "replay", message=delivery.message)
         handoffs.update(tx, handoff)
         log.info("handoff.not_opened id=%s backend=%s reason=%s", handoff.id, handoff.backend, reason.value)
         return handoff
+
+    # -- calling back -------------------------------------------------------------------------
+
+    def leave(self, tx: Tx, handoff_id: str, request: Request, rule: Rule) -> Handoff:
+        """Write down that the user wants to be called back; the bot keeps the conversation.
+
+        A repeat, which has the same *handoff_id*, has no second effect.
+        """
+        known = handoffs.get(tx, handoff_id)
+        if known is not None:
+            return known
+        now = self._now()
+        handoff = Handoff(
+            id=handoff_id,
+            sender_id=request.sender_id,
+            channel=request.channel,
+            backend=rule.to,
+            group=rule.group,
+            status=Status.REQUESTED,
+            opened_at=now,
+        )
+        handoff = _ended(handoff, EndReason.UNAVAILABLE, now, settled=True)
+        handoff = self._post(tx, handoff, "agent", "callback")
+        handoffs.insert(tx, handoff, request)
+        log.info("handoff.callback id=%s backend=%s", handoff.id, handoff.backend)
+        return handoff
+
+    async def left(self, handoff: Handoff, chat_id: str) -> None:
+        """The agent system took a request to call back, under this id."""
+        await self._store.write(lambda tx: handoffs.update(tx, replace(self._fresh(tx, handoff), chat_id=chat_id)))
 
     # -- the user's side ----------------------------------------------------------------------
 
@@ -185,15 +257,54 @@ class Switchboard:
         if not messages.first_sight(tx, f"user:{sender_id}", theirs, message.at):
             return Receipt(handoff=handoff, message_id=theirs, repeat=True)
         before = handoff
-        handoff = self._post(tx, handoff, "agent", "message", message=message)
+        handoff = self._post_said(tx, handoff, message)
         messages.insert(tx, handoff.id, handoff.last_seq, message)
         if handoff.status is Status.ACTIVE and "agent_reply" not in handoff.deadlines:
-            handoff = replace(handoff, deadlines=self._start("agent_reply"))
+            handoff = replace(handoff, deadlines=self._start(handoff, "agent_reply"))
         if handoff.deadlines is before.deadlines:
             handoffs.count(tx, handoff)
         else:
             handoffs.touch(tx, handoff)
         return Receipt(handoff=handoff, message_id=theirs)
+
+    async def read(self, sender_id: str, message_id: str) -> None:
+        """The user has read a message of an agent; a second time is no news.
+
+        Raises:
+            UnknownChat: this user got no such message.
+        """
+        await self._store.write(partial(self._read, sender_id=sender_id, message_id=message_id))
+
+    def _read(self, tx: Tx, sender_id: str, message_id: str) -> None:
+        delivery = deliveries.to_user_with(tx, message_id)
+        handoff = handoffs.get(tx, delivery.handoff_id) if delivery else None
+        if delivery is None or handoff is None or handoff.sender_id != sender_id:
+            raise UnknownChat("no such message")
+        theirs = delivery.body.get("theirs")
+        if not theirs or "status" not in self._heard_by(handoff):
+            return
+        if messages.first_sight(tx, f"read:{handoff.id}", message_id, self._now()):
+            handoffs.count(tx, self._post(tx, handoff, "agent", "status", self._status(theirs, "read")))
+
+    def _post_said(self, tx: Tx, handoff: Handoff, message: Message) -> Handoff:
+        """Give the agents' side a message of the user, in as many deliveries as its system needs."""
+        parts = self._parts(handoff, message)
+        # While it is being opened it is not known yet, whose it will be.
+        if handoff.status is Status.REQUESTED or self._waits_for_agent(handoff) or len(parts) == 1:
+            return self._post(tx, handoff, "agent", "message", message=message)
+        for number in range(len(parts)):
+            handoff = self._post(tx, handoff, "agent", "message", {"part": number}, message)
+        return handoff
+
+    def _post_in_parts(self, tx: Tx, handoff: Handoff, delivery: Delivery) -> Handoff:
+        """Post *delivery* again, behind what has just been posted."""
+        if delivery.message is not None and "part" not in delivery.body:
+            return self._post_said(tx, handoff, delivery.message)
+        return self._post(tx, handoff, delivery.target, delivery.kind, delivery.body, delivery.message)
+
+    def _parts(self, handoff: Handoff, message: Message | None) -> Sequence[Message | None]:
+        backend = self._backends.get(handoff.backend)
+        return backend.parts(message) if backend and message else (message,)
 
     # -- the agents' side ---------------------------------------------------------------------
 
@@ -218,7 +329,17 @@ class Switchboard:
                 return handoff
             raise Conflict(_reason(handoff), f"the conversation has ended: {_reason(handoff)}")
         take = self._takers.get(type(event))
-        return take(self, tx, handoff, event) if take else handoff
+        if take is None:
+            return handoff
+        if handoff.chat_id is None:  # it is being opened, and its events say what it is called there
+            handoff = replace(handoff, chat_id=event.chat_id)
+        taken = take(self, tx, handoff, event)
+        if not taken.is_open:
+            return taken
+        released = self._release(tx, handoff, taken)
+        if released is not taken:
+            handoffs.count(tx, released)
+        return released
 
     async def _typed(self, backend: str, event: AgentTyping) -> Handoff:
         handoff = await self._store.read(lambda tx: self._of_chat(tx, backend, event))
@@ -231,7 +352,7 @@ class Switchboard:
         handoff = handoffs.by_chat(tx, backend, event.chat_id)
         if handoff is None and event.sender_id is not None:
             handoff = self._being_opened(tx, backend, event.sender_id)
-        if handoff is None:
+        if handoff is None or event.sender_id not in (None, handoff.sender_id):
             raise UnknownChat(f"{backend}: no such chat")
         return handoff
 
@@ -244,6 +365,8 @@ class Switchboard:
     def _joined(self, tx: Tx, handoff: Handoff, event: AgentJoined) -> Handoff:
         if handoff.agent == event.agent:
             return handoff
+        if handoff.agent is not None:  # from an agent to another
+            return self._transferred(tx, handoff, Transferred(chat_id=event.chat_id, agent=event.agent))
         handoff = self._taken_by(handoff, event.agent)
         handoff = self._tell_state(tx, handoff)
         handoff = self._notice(tx, handoff, "utter_handoff_joined")
@@ -259,7 +382,9 @@ class Switchboard:
     def _wrote(self, tx: Tx, handoff: Handoff, event: AgentMessage) -> Handoff:
         if handoff.status is not Status.ACTIVE or (event.agent and handoff.agent is None):
             handoff = self._taken_by(handoff, event.agent or handoff.agent)
-            handoff = self._update(tx, self._tell_state(tx, handoff))
+            handoff = self._update(tx, self._tell_agent(tx, handoff))
+        elif "agent_idle" in handoff.notes:
+            handoff = self._update(tx, replace(handoff, notes=_without(handoff.notes, "agent_idle")))
         agent = event.agent or handoff.agent
         message = Message(
             id=new_id(),
@@ -274,15 +399,15 @@ class Switchboard:
         handoff = self._post(tx, handoff, "user", "message", {"theirs": event.event_id}, message)
         messages.insert(tx, handoff.id, handoff.last_seq, message)
         if event.event_id and "status" in self._heard_by(handoff):
-            handoff = self._post(tx, handoff, "agent", "status", {"message_id": event.event_id, "state": "submitted"})
-        handoff = replace(handoff, deadlines=self._start("user_idle"))
+            handoff = self._post(tx, handoff, "agent", "status", self._status(event.event_id, "submitted"))
+        handoff = replace(handoff, deadlines=self._start(handoff, "user_idle"))
         handoffs.touch(tx, handoff)
         return handoff
 
     def _queue_moved(self, tx: Tx, handoff: Handoff, event: QueueMoved) -> Handoff:
         if handoff.status is not Status.QUEUED or event.position == handoff.queue_position:
             return handoff
-        handoff = self._tell_state(tx, replace(handoff, queue_position=event.position))
+        handoff = self._tell_agent(tx, replace(handoff, queue_position=event.position))
         if event.position is not None:
             handoff = self._notice(tx, handoff, "utter_handoff_queue_moved")
         return self._update(tx, handoff)
@@ -291,17 +416,28 @@ class Switchboard:
         handoff = replace(handoff, group=event.group or handoff.group)
         if event.agent is None:
             return self._back_in_queue(tx, handoff)
-        handoff = self._taken_by(handoff, event.agent)
-        handoff = self._tell_state(tx, handoff)
+        if event.agent.is_same_as(handoff.agent):  # only more, or something else, is known of them
+            return self._update(tx, self._tell_agent(tx, replace(handoff, agent=event.agent)))
+        handoff = self._tell_agent(tx, self._taken_by(handoff, event.agent))
         return self._update(tx, self._notice(tx, handoff, "utter_handoff_transferred"))
 
     def _agent_away(self, tx: Tx, handoff: Handoff, event: AgentAway) -> Handoff:
         return self._back_in_queue(tx, replace(handoff, notes={**handoff.notes, "agent_left": True}))
 
     def _back_in_queue(self, tx: Tx, handoff: Handoff) -> Handoff:
-        handoff = replace(handoff, status=Status.QUEUED, agent=None, deadlines=self._start("accept"))
-        handoff = self._tell_state(tx, handoff)
+        handoff = replace(handoff, status=Status.QUEUED, agent=None, deadlines=self._start(handoff, "accept"))
+        handoff = self._tell_agent(tx, handoff)
         return self._update(tx, self._notice(tx, handoff, "utter_handoff_back_in_queue"))
+
+    def _agent_idle(self, tx: Tx, handoff: Handoff, event: AgentIdle) -> Handoff:
+        """Said once, until the agent writes or is back."""
+        if handoff.status is not Status.ACTIVE or event.idle == ("agent_idle" in handoff.notes):
+            return handoff
+        if not event.idle:
+            return self._update(tx, replace(handoff, notes=_without(handoff.notes, "agent_idle")))
+        handoff = replace(handoff, notes={**handoff.notes, "agent_idle": True})
+        more = {"idle_seconds": event.seconds, "idle_cause": event.cause}
+        return self._update(tx, self._notice(tx, handoff, "utter_handoff_agent_slow", more))
 
     def _agent_closed(self, tx: Tx, handoff: Handoff, event: Closed) -> Handoff:
         return self._close(tx, handoff, event.reason, tell_agents="ended" in self._heard_by(handoff))
@@ -312,19 +448,19 @@ class Switchboard:
         QueueMoved: _queue_moved,
         Transferred: _transferred,
         AgentAway: _agent_away,
+        AgentIdle: _agent_idle,
         Closed: _agent_closed,
     }
 
     def _taken_by(self, handoff: Handoff, agent: Person | None) -> Handoff:
-        notes = {name: value for name, value in handoff.notes.items() if name != "agent_left"}
         return replace(
             handoff,
             status=Status.ACTIVE,
             agent=agent,
             queue_position=None,
             accepted_at=handoff.accepted_at or self._now(),
-            deadlines=self._start("agent_reply"),
-            notes=notes,
+            deadlines=self._start(handoff, "agent_reply"),
+            notes=_without(handoff.notes, "agent_left", "agent_idle"),
         )
 
     # -- the end ------------------------------------------------------------------------------
@@ -348,6 +484,7 @@ class Switchboard:
     def _close(self, tx: Tx, handoff: Handoff, reason: EndReason, *, tell_agents: bool) -> Handoff:
         if handoff.status is Status.REQUESTED:  # the bot still holds the conversation
             return self.refused(tx, handoff, reason)
+        self._drop_unread(tx, handoff)
         handoff = _ended(handoff, reason, self._now(), settled=False)
         if tell_agents and handoff.chat_id is not None:
             handoff = self._post(tx, handoff, "agent", "close", {"reason": reason.value})
@@ -355,6 +492,14 @@ class Switchboard:
         handoff = self._post(tx, handoff, "user", "settle")
         log.info("handoff.closed id=%s backend=%s reason=%s", handoff.id, handoff.backend, reason.value)
         return self._update(tx, handoff)
+
+    def _drop_unread(self, tx: Tx, handoff: Handoff) -> None:
+        """No agent came who would read what waited for one."""
+        if not self._waits_for_agent(handoff):
+            return
+        for delivery in deliveries.pending_of(tx, handoff.id):
+            if self.waits(handoff, delivery):
+                deliveries.done(tx, delivery.id)
 
     async def settled(self, handoff: Handoff) -> None:
         """The bot knows that *handoff* is over."""
@@ -393,8 +538,11 @@ class Switchboard:
         if not theirs or delivery.kind != "message" or "status" not in self._heard_by(handoff):
             return
         state = "delivered" if delivery.state == "done" else "rejected"
-        body = {"message_id": theirs, "state": state, "cause": delivery.error}
+        body = self._status(theirs, state, delivery.error)
         handoffs.count(tx, self._post(tx, self._fresh(tx, handoff), "agent", "status", body))
+
+    def _status(self, message_id: str, state: str, cause: str | None = None) -> Json:
+        return {"message_id": message_id, "state": state, "cause": cause, "at": self._now()}
 
     def gave_up(self, tx: Tx, handoff: Handoff, delivery: Delivery, *, gone: bool, exhausted: bool) -> None:
         """A delivery is dead; what follows for its handoff, inside the outbox's transaction.
@@ -422,23 +570,32 @@ class Switchboard:
         tx.announce(Changed(handoff=handoff))
         return handoff
 
-    def _start(self, name: str) -> dict[str, Deadline]:
+    def _start(self, handoff: Handoff, name: str) -> dict[str, Deadline]:
         """One deadline runs at a time: whose turn it is decides which."""
-        setting = self._settings.deadlines[name]
+        backend = self._backends.get(handoff.backend)
+        own = backend.deadlines if backend else {}
+        setting = own.get(name) or self._settings.deadlines[name]
         now = self._now()
         warn = now + setting.warn if setting.warn is not None else None
         return {name: Deadline(due=now + setting.after, warn=warn)}
 
-    def _notice(self, tx: Tx, handoff: Handoff, response: str) -> Handoff:
+    def _notice(self, tx: Tx, handoff: Handoff, response: str, more: Json | None = None) -> Handoff:
         """Have the bot's response *response* said to the user."""
         values = {
             "agent_name": handoff.agent.name if handoff.agent else None,
+            "department": handoff.agent.department if handoff.agent else None,
             "queue_position": handoff.queue_position,
+            "ticket": handoff.chat_id,
+            **(more or {}),
         }
         return self._post(tx, handoff, "user", "notice", {"response": response, "values": values})
 
     def _tell_state(self, tx: Tx, handoff: Handoff) -> Handoff:
         return self._post(tx, handoff, "user", "state", state_of(handoff, self._now()))
+
+    def _tell_agent(self, tx: Tx, handoff: Handoff) -> Handoff:
+        """Let the user's page and the bot's slots say who has the chat, or how many are before it."""
+        return self._post(tx, self._tell_state(tx, handoff), "user", "slots")
 
     def _post(
         self,
@@ -465,9 +622,19 @@ class Switchboard:
             created_at=now,
         )
         deliveries.insert(tx, delivery)
-        if target == "user" or handoff.status is not Status.REQUESTED:
+        if not self.waits(handoff, delivery):
             tx.announce(Posted(handoff=handoff, delivery=delivery))
         return handoff
+
+    def waits(self, handoff: Handoff, delivery: Delivery) -> bool:
+        """Whether it is too early for *delivery*: the chat is being opened, or nobody would read it yet."""
+        if delivery.target == "user":
+            return False
+        return handoff.status is Status.REQUESTED or (delivery.kind == "message" and self._waits_for_agent(handoff))
+
+    def _waits_for_agent(self, handoff: Handoff) -> bool:
+        backend = self._backends.get(handoff.backend)
+        return handoff.status is Status.QUEUED and backend is not None and backend.waits_for_agent
 
 
 def state_of(handoff: Handoff, at: float) -> Json:
@@ -493,6 +660,10 @@ def _ended(handoff: Handoff, reason: EndReason, now: float, *, settled: bool) ->
         queue_position=None,
         settled=settled,
     )
+
+
+def _without(notes: Json, *names: str) -> Json:
+    return {name: value for name, value in notes.items() if name not in names}
 
 
 def _reason(handoff: Handoff) -> str:

@@ -15,6 +15,8 @@ from rasa_handoff.strict_json import DEEPEST, LARGEST
 
 MOST_LINES = 200
 LONGEST_TEXT = 10_000  #: characters of one line
+MOST_DETAILS = 20  #: of how to reach a user
+LONGEST_DETAIL = 1_000  #: characters
 # A request to the server has at most 256 kB; these parts of it leave room for the rest.
 TRANSCRIPT_BYTES = 128_000
 PARAMETER_BYTES = 64_000
@@ -24,6 +26,7 @@ REDACTED = "[redacted]"
 _CUT = "…"
 _EXTERNAL = "EXTERNAL: "  # how Rasa writes an intent that a program triggered
 _PAYLOAD = re.compile(r"/(?P<intent>[^\s{}@/][^\s{}@]*)(?:@[0-9.]+)?\s*(?:\{.*\})?", re.DOTALL)
+_CONTACT = re.compile(r"(?:handoff_)?callback_(.+)")
 _OURS = "handoff_"
 _RASAS_OWN = frozenset({"requested_slot", "session_started_metadata"})
 
@@ -162,6 +165,17 @@ def parameters(slots: Mapping[str, Any]) -> Json:
             kept.update(safe)
             room -= size
     return kept
+
+
+def contact(slots: Mapping[str, Any]) -> dict[str, str]:
+    """How to reach the user: each slot ``callback_…`` or ``handoff_callback_…`` that is set, by what it is called."""
+    found: dict[str, str] = {}
+    for name, value in slots.items():
+        detail = _CONTACT.fullmatch(name)
+        text = clean(value).strip()[:LONGEST_DETAIL] if detail else ""
+        if detail and text and len(found) < MOST_DETAILS:
+            found[detail[1]] = text
+    return found
 
 
 def metadata(found: Any) -> Json:

@@ -71,6 +71,17 @@ def accept_first(page: Page, *, within: float = 15) -> None:
     expect(page.get_by_role("textbox", name="Reply to")).to_be_focused()
 
 
+def to_call_back(page: Page) -> Locator:
+    """The requests to call somebody back that nobody has taken, oldest first."""
+    return page.get_by_role("list", name="To call back").get_by_role("link")
+
+
+def take_callback(page: Page) -> None:
+    """Take the request that is open."""
+    page.get_by_role("button", name="Take it").click()
+    expect(page.get_by_role("button", name="Done")).to_be_visible()
+
+
 def open_chat(page: Page, name: str) -> None:
     """Select a chat in the list, by what the list calls its user."""
     page.get_by_role("navigation", name="Chats").get_by_role("link", name=name).click()
@@ -106,14 +117,23 @@ def hand_over(page: Page, to: str | None) -> None:
 def close_chat(page: Page, reason: Reason = "Resolved", *, note: str = "", tags: Sequence[str] = ()) -> None:
     """End the open chat."""
     page.get_by_role("button", name="End chat").click()
-    dialog = page.get_by_role("dialog", name="End this chat")
+    _close(page.get_by_role("dialog", name="End this chat"), "End chat", reason, note, tags)
+
+
+def close_callback(page: Page, reason: Reason = "Resolved", *, note: str = "", tags: Sequence[str] = ()) -> None:
+    """Close the request to call back that is open: it was done."""
+    page.get_by_role("button", name="Done").click()
+    _close(page.get_by_role("dialog", name="Close this request"), "Close", reason, note, tags)
+
+
+def _close(dialog: Locator, button: str, reason: Reason, note: str, tags: Sequence[str]) -> None:
     dialog.get_by_role("radio", name=reason, exact=True).check()
     dialog.get_by_role("textbox", name="Note").fill(note)
     for tag in tags:
         field = dialog.get_by_role("textbox", name="Tags")
         field.fill(tag)
         field.press("Enter")
-    dialog.get_by_role("button", name="End chat").click()
+    dialog.get_by_role("button", name=button).click()
     expect(dialog).to_be_hidden()
 
 

@@ -12,7 +12,9 @@ import sys
 import threading
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ import pytest
 from rasa_sdk.executor import ActionExecutor
 
 from rasa_handoff import access
-from rasa_handoff.actions import ActionHandoff, ActionHandoffCancel, ActionHandoffStatus
+from rasa_handoff.actions import ActionHandoff, ActionHandoffCallback, ActionHandoffCancel, ActionHandoffStatus
 
 ROOT = Path(__file__).parent.parent
 TOKEN = "t" * 40
@@ -31,20 +33,26 @@ SLOTS = (
     "handoff_id",
     "handoff_backend",
     "handoff_queue_position",
+    "handoff_ticket",
     "handoff_agent",
+    "handoff_department",
     "handoff_end_reason",
+    "handoff_next_opening",
 )
 RESPONSES = (
     "utter_handoff_queued",
     "utter_handoff_active",
     "utter_handoff_unavailable",
+    "utter_handoff_outside_hours",
     "utter_handoff_rejected",
     "utter_handoff_failed",
+    "utter_handoff_callback_left",
+    "utter_handoff_callback_failed",
     "utter_handoff_cancelled",
     "utter_handoff_none",
     "utter_handoff_status",
 )
-DOMAIN = {"slots": {name: {} for name in SLOTS}, "responses": {name: [] for name in RESPONSES}}
+DOMAIN = {"slots": {name: {} for name in (*SLOTS, "handoff_callback")}, "responses": {name: [] for name in RESPONSES}}
 
 Answer = tuple[int, bytes]
 PAUSE = {"event": "pause", "timestamp": None}
@@ -57,6 +65,7 @@ def handoff(status: str, **fields: Any) -> dict[str, Any]:
         "sender_id": "u1",
         "channel": "rest",
         "backend": "desk",
+        "chat_id": None,
         "status": status,
         "end_reason": None,
         "agent": None,
@@ -65,6 +74,7 @@ def handoff(status: str, **fields: Any) -> dict[str, Any]:
         "opened_at": 1.0,
         "accepted_at": None,
         "closed_at": None,
+        "next_opening": None,
         **fields,
     }
 
@@ -154,13 +164,18 @@ def call(action: str, domain: Any = DOMAIN, **tracker: Any) -> dict[str, Any]:
 
 def run(action: str, domain: Any = DOMAIN, timeout: float = 2.0, **tracker: Any) -> tuple[list[str], list[Any]]:
     """What was said (the response, or the text) and the events."""
+    messages, events = utter(action, domain, timeout, **tracker)
+    return [message["response"] or message["text"] for message in messages], events
+
+
+def utter(action: str, domain: Any = DOMAIN, timeout: float = 2.0, **tracker: Any) -> tuple[list[Any], list[Any]]:
+    """What was said, with its variables, and the events."""
     executor = ActionExecutor()
-    for kind in (ActionHandoff, ActionHandoffCancel, ActionHandoffStatus):
+    for kind in (ActionHandoff, ActionHandoffCallback, ActionHandoffCancel, ActionHandoffStatus):
         executor.register_action(kind(timeout=timeout))
     result = asyncio.run(executor.run(call(action, domain, **tracker)))
     assert result is not None
-    said = [one["response"] or one["text"] for one in result["responses"]]
-    return said, result["events"]
+    return result["responses"], result["events"]
 
 
 def slots(events: list[Any]) -> dict[str, Any]:
@@ -180,13 +195,16 @@ class TestHandoff:
             "handoff_id": "h1",
             "handoff_backend": "desk",
             "handoff_queue_position": 2,
+            "handoff_ticket": None,
             "handoff_agent": None,
+            "handoff_department": None,
             "handoff_end_reason": None,
+            "handoff_next_opening": None,
         }
         assert events[-1] == PAUSE
 
     def test_an_agent_who_is_there_at_once_is_named(self, plugin: Plugin) -> None:
-        plugin.opens(found("active", agent={"name": "Bo"}))
+        plugin.opens(found("active", agent={"name": "Bo", "shown_as": "Bo"}))
         executor = ActionExecutor()
         executor.register_action(ActionHandoff())
         result = asyncio.run(executor.run(call("action_handoff")))
@@ -251,6 +269,106 @@ class TestHandoff:
         assert slots(events)["handoff_status"] == "closed"
         assert slots(events)["handoff_end_reason"] == reason
         assert PAUSE not in events
+
+    def test_outside_hours_the_user_hears_when_somebody_is_there_again(self, plugin: Plugin) -> None:
+        opens = "2031-03-03T09:00+01:00"
+        plugin.opens(found("closed", end_reason="unavailable", next_opening=opens))
+        (message,), events = utter("action_handoff")
+        assert message["response"] == "utter_handoff_outside_hours"
+        assert message["next_opening"] == "on 2031-03-03 at 09:00"
+        assert (message["next_opening_date"], message["next_opening_time"]) == ("2031-03-03", "09:00")
+        assert slots(events)["handoff_next_opening"] == opens
+
+    @pytest.mark.parametrize(
+        ("responses", "said"),
+        [
+            (["utter_handoff_unavailable"], "utter_handoff_unavailable"),
+            ([], "Nobody is here now, but again on 2031-03-03 at 09:00. I am still here to help."),
+        ],
+    )
+    def test_a_bot_without_words_for_that_has_others(self, plugin: Plugin, responses: list[str], said: str) -> None:
+        plugin.opens(found("closed", end_reason="unavailable", next_opening="2031-03-03T09:00+01:00"))
+        domain = {"slots": {}, "responses": {name: [] for name in responses}}
+        assert run("action_handoff", domain=domain)[0] == [said]
+
+    @pytest.mark.parametrize(("days", "words"), [(0, "today"), (1, "tomorrow"), (3, "on {weekday}")])
+    def test_a_near_opening_is_told_as_people_say_it(self, plugin: Plugin, days: int, words: str) -> None:
+        zone = timezone(timedelta(hours=9))
+        opening = (datetime.now(zone) + timedelta(days=days)).replace(hour=23, minute=59)
+        plugin.opens(found("closed", end_reason="unavailable", next_opening=opening.isoformat(timespec="minutes")))
+        (message,), _ = utter("action_handoff")
+        weekday = ["Mon", "Tues", "Wednes", "Thurs", "Fri", "Satur", "Sun"][opening.weekday()] + "day"
+        assert message["next_opening"] == f"{words.format(weekday=weekday)} at 23:59"
+
+    def test_an_opening_that_is_no_time_is_not_the_plugins_answer(self, plugin: Plugin) -> None:
+        plugin.opens(found("closed", end_reason="unavailable", next_opening="soon"))
+        said, events = run("action_handoff")
+        assert (said, slots(events)) == (["utter_handoff_failed"], FAILED)
+
+    def test_an_agent_is_called_what_users_may_see(self, plugin: Plugin) -> None:
+        plugin.opens(found("active", agent={"name": "Bo Real", "shown_as": "Our team"}))
+        (message,), events = utter("action_handoff")
+        assert message["agent_name"] == slots(events)["handoff_agent"] == "Our team"
+
+
+FORM = {"callback_name": "Ann", "callback_phone": "0151 2345678", "handoff_callback_time": " at ten ", "topic": "x"}
+
+
+class TestCallback:
+    """What a form has asked for is left with the server, and the bot goes on."""
+
+    @pytest.fixture
+    def left(self, plugin: Plugin) -> Plugin:
+        plugin.answers["POST /webhooks/handoff/callbacks"] = found("closed", end_reason="unavailable")
+        return plugin
+
+    def test_the_contact_details_go_along_with_the_whole_story(self, left: Plugin) -> None:
+        said, events = run("action_handoff_callback", slots={**FORM, "callback_email": None})
+        ((route, request),) = left.asked
+        assert route == "POST /webhooks/handoff/callbacks"
+        assert request["callback"] == {"name": "Ann", "phone": "0151 2345678", "time": "at ten"}
+        assert request["parameters"] == {"topic": "x"}
+        assert (request["sender_id"], request["channel"], len(request["transcript"])) == ("u1", "slack", 3)
+        assert uuid.UUID(request["id"]).version == 4
+        assert said == ["utter_handoff_callback_left"]
+        assert events == [{"event": "slot", "timestamp": None, "name": "handoff_callback", "value": "left"}]
+
+    def test_the_bot_can_say_who_calls(self, left: Plugin) -> None:
+        run("action_handoff_callback", slots={**FORM, "handoff_to": "desk", "handoff_group": "sales"})
+        assert (left.asked[0][1]["backend"], left.asked[0][1]["group"]) == ("desk", "sales")
+
+    def test_what_got_no_answer_is_sent_again_as_the_same_request(self, left: Plugin) -> None:
+        answers = [(503, b""), found("closed", end_reason="unavailable")]
+        left.answers["POST /webhooks/handoff/callbacks"] = lambda: answers.pop(0)
+        assert run("action_handoff_callback", slots=FORM)[0] == ["utter_handoff_callback_left"]
+        first, second = (request for _, request in left.asked)
+        assert first == second
+
+    @pytest.mark.parametrize(
+        ("answer", "told"),
+        [
+            ((503, b""), "HTTP 503"),
+            ((400, b'{"error": {"code": "malformed", "message": "callback must have 1 to 20"}}'), "callback must have"),
+            ((409, b'{"error": {"code": "no_callbacks", "message": "none takes callbacks"}}'), "none takes callbacks"),
+        ],
+    )
+    def test_what_is_not_taken_is_no_promise(
+        self, left: Plugin, answer: Answer, told: str, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        left.answers["POST /webhooks/handoff/callbacks"] = answer
+        said, events = run("action_handoff_callback", slots=FORM)
+        assert said == ["utter_handoff_callback_failed"]
+        assert slots(events) == {"handoff_callback": "failed"}
+        (line,) = [r.getMessage() for r in caplog.records if r.levelno >= logging.ERROR]
+        assert line.startswith("handoff.action_failed action=action_handoff_callback sender_id='u1': ")
+        assert told in line
+        assert "0151" not in line
+
+    def test_more_details_than_the_server_takes_are_left_out(self, left: Plugin) -> None:
+        slots = {f"callback_{number}": "x" * 2_000 for number in range(30)}
+        run("action_handoff_callback", slots=slots)
+        details = left.asked[0][1]["callback"]
+        assert (len(details), {len(text) for text in details.values()}) == (20, {1_000})
 
 
 class TestTrouble:
@@ -390,7 +508,7 @@ class TestCancel:
 
 class TestStatus:
     def test_it_says_how_an_open_handoff_stands(self, plugin: Plugin) -> None:
-        plugin.says(found("active", agent={"name": "Bo"}))
+        plugin.says(found("active", agent={"name": "Bo", "shown_as": "Bo"}))
         said, events = run("action_handoff_status")
         assert said == ["utter_handoff_status"]
         assert slots(events)["handoff_agent"] == "Bo"

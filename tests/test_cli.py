@@ -193,7 +193,7 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch, capsys: An
     text = "slack:\n  slack_token: ${SLACK}\nrasa_handoff.HandoffInput:\n  token: ${BOT_TOKEN}\n  colour: red\n"
     assert cli.main(credentials(text)) == cli.FAILED
     faults = "\n".join(json.loads(capsys.readouterr().out)["faults"])
-    assert "environment variable BOT_TOKEN is not set" in faults
+    assert "${BOT_TOKEN} was not filled in" in faults
     assert "environment variable SLACK is not set" in faults
     assert "colour" in faults
 

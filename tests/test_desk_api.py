@@ -65,6 +65,13 @@ class TestSigningIn:
         web.monotonic.advance(int(refused.headers["Retry-After"]))
         assert (await stranger.post("/desk/api/session", {"token": token_of("Bo")})).status == 200
 
+    async def test_a_strangers_tries_lock_no_agent_out(self, web: Web) -> None:
+        stranger = await web.stranger(at="127.0.0.2")
+        for _ in range(11):
+            last = await stranger.post("/desk/api/session", {"token": WRONG})
+        assert last.status == 429
+        assert (await (await web.stranger()).post("/desk/api/session", {"token": token_of("Bo")})).status == 200
+
     async def test_right_tokens_do_not_count(self, web: Web) -> None:
         for _ in range(12):
             await web.agent()
@@ -153,7 +160,12 @@ SIGNED_IN_ONLY = [
 @pytest.mark.parametrize(("method", "path"), SIGNED_IN_ONLY)
 async def test_who_is_not_signed_in_learns_nothing(web: Web, method: str, path: str) -> None:
     """Also not whether a body is well formed: it is not read."""
-    for headers in ({}, {"Authorization": f"Bearer {WRONG}"}, {"Authorization": "Bearer"}, {"Cookie": "handoff_desk=bo"}):
+    for headers in (
+        {},
+        {"Authorization": f"Bearer {WRONG}"},
+        {"Authorization": "Bearer"},
+        {"Cookie": "handoff_desk=bo"},
+    ):
         stranger = await web.stranger(**headers)
         answer = await stranger.ask(method, f"/desk/api{path}", raw=b"{" if method != "GET" else None)
         assert (answer.status, answer.body) == (401, b"")

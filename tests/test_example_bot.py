@@ -39,6 +39,7 @@ ANSWER = {
     "opened_at": 1.0,
     "accepted_at": None,
     "closed_at": None,
+    "next_opening": None,
 }
 UNHAPPY = {"unavailable", "rejected", "not_accepted", "agent_silent", "agent_left", "failed"}
 GIBBERISH = "zxqj wvkk pfft"
@@ -97,6 +98,12 @@ class Chat:
     def answer(self, **changes: Any) -> None:
         """What the plugin says to the next request for a person."""
         self.server.answers["POST /handoffs"] = 200, {"handoff": {**ANSWER, **changes}}
+        self.server.answers["POST /callbacks"] = 200, {"handoff": {**ANSWER, "status": "closed"}}
+
+    async def fill_in(self, *details: str) -> list[str]:
+        """The responses to the last of the form's answers."""
+        await self.say("please call me back")
+        return [await self.say(detail) for detail in details][-1]
 
     async def say(self, text: str) -> list[str]:
         """The responses that the bot gives to *text*, by name."""
@@ -167,8 +174,34 @@ async def test_the_form_asks_and_checks_and_is_empty_again(chat: Chat) -> None:
     assert await chat.say("Ann Miller") == ["utter_ask_callback_phone"]
     assert await chat.say("none") == ["utter_phone_unreadable", "utter_ask_callback_phone"]
     assert await chat.say("0151 2345678") == ["utter_ask_callback_time"]
-    assert await chat.say("tomorrow at ten") == ["utter_callback_booked"]
+    assert await chat.say("tomorrow at ten") == ["utter_handoff_callback_left"]
     assert await chat.say("call me back") == ["utter_ask_callback_name"]
+
+
+async def test_what_the_form_asked_for_is_left_as_a_request_to_call_back(chat: Chat) -> None:
+    await chat.fill_in("Ann Miller", "0151 2345678", "tomorrow at ten")
+    left = json.loads(chat.server.bodies[-1])
+    assert chat.server.asked[-1] == "POST /webhooks/handoff/callbacks"
+    assert left["sender_id"] == chat.sender_id
+    assert left["callback"] == {"name": "Ann Miller", "phone": "0151 2345678", "time": "tomorrow at ten"}
+    assert left["parameters"] == {}
+    assert (await chat.tracker()).get_slot("handoff_callback") == "left"
+
+
+async def test_a_request_that_could_not_be_left_is_no_promise(chat: Chat) -> None:
+    refusal = {"error": {"code": "no_callbacks", "message": "nobody takes callbacks"}}
+    chat.server.answers["POST /callbacks"] = 409, refusal
+    assert await chat.fill_in("Ann Miller", "0151 2345678", "any time") == ["utter_handoff_callback_failed"]
+    assert (await chat.tracker()).get_slot("handoff_callback") == "failed"
+
+
+async def test_outside_hours_the_user_hears_when_somebody_is_there_again(chat: Chat) -> None:
+    chat.answer(status="closed", end_reason="unavailable", next_opening="2026-11-23T09:00+01:00")
+    said = await chat.say("talk to an agent")
+    assert said == ["utter_handoff_outside_hours", "utter_handoff_way_out"]
+    assert (await chat.tracker()).get_slot("handoff_next_opening") == "2026-11-23T09:00+01:00"
+    words = [event.text for event in await chat.events() if event.type_name == "bot"]
+    assert any(re.search(r"here again .* at 09:00\.", text or "") for text in words)
 
 
 async def test_a_question_inside_the_form_is_answered_and_the_form_goes_on(chat: Chat) -> None:
@@ -195,7 +228,7 @@ async def test_who_asks_for_a_person_gets_one_and_the_bot_is_quiet(chat: Chat, t
 
 
 async def test_an_agent_who_is_there_at_once_is_announced(chat: Chat) -> None:
-    chat.answer(status="active", agent={"name": "Bo"})
+    chat.answer(status="active", agent={"name": "Bo", "shown_as": "Bo"})
     assert await chat.say("talk to an agent") == ["utter_handoff_active"]
 
 

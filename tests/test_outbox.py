@@ -23,7 +23,7 @@ from rasa_handoff.errors import (
     UserAway,
     UserUnreachable,
 )
-from rasa_handoff.events import AgentJoined, AgentMessage
+from rasa_handoff.events import AgentAway, AgentJoined, AgentMessage
 from rasa_handoff.model import Delivery, EndReason, Handoff, Message, Person, Status
 from rasa_handoff.outbox import pause_after
 from rasa_handoff.runtime import Runtime
@@ -120,10 +120,11 @@ class TestSchedule:
                 await asyncio.sleep(0.005)
             seconds = waiting.next_at - moody.now()
             assert pause * 0.8 <= seconds <= pause * 1.2
-            moody.pass_time(seconds - 0.01)
-            await asyncio.sleep(0.02)
-            assert len(agents_of(moody).tried) == attempt
-            moody.pass_time(0.01)
+            moody.pass_time(seconds - 0.4)
+            if pause >= 5:  # short ones may pass by themselves, on a slow machine
+                await asyncio.sleep(0.02)
+                assert len(agents_of(moody).tried) == attempt
+            moody.pass_time(0.4)
         agents_of(moody).moods.clear()
         await moody.until(lambda: len(agents_of(moody).tried) == len(SCHEDULE) + 1)
         await forwarded(moody)
@@ -155,6 +156,7 @@ class TestErrors:
         await moody.say("one")
         await moody.say("two")
         await moody.until(lambda: agents_of(moody).of["ann"] == ["two"])
+        await forwarded(moody)
         dead = await the_one(moody)
         assert (dead.state, dead.attempts, dead.error) == ("dead", 1, "desk: could not send: HTTP 400 too rude")
         await moody.until(lambda: "notice" in moody.kinds_to_user())
@@ -188,7 +190,7 @@ class TestErrors:
         while not (await unfinished(moody))[0].attempts:
             await asyncio.sleep(0.005)
         moody.runtime.outbox.nudge(handoff.id)  # no time passed
-        await moody.until(lambda: moody.kinds_to_user() == ["state", "state", "message"])
+        await moody.until(lambda: moody.kinds_to_user() == ["state", "state", "slots", "message"])
 
     async def test_a_user_who_cannot_be_reached_is_told_of_to_the_agents(self, moody: Stage) -> None:
         handoff = await moody.request()
@@ -305,6 +307,22 @@ class TestLanes:
         await moody.until(lambda: most == 20)
         assert slow.got == []
 
+    async def test_what_waits_for_its_next_try_is_not_sent_twice_when_another_agent_comes(self, moody: Stage) -> None:
+        moody.agents.waits_for_agent = True  # type: ignore[misc]
+        handoff = await moody.request()
+        await moody.say("too early")
+        await moody.happen(AgentJoined(chat_id=handoff.id, agent=BO))
+        await moody.until(lambda: agents_of(moody).of["ann"] == ["too early"])
+        agents_of(moody).moods["*"] = down()
+        await moody.say("one")
+        await moody.until(lambda: "one" in agents_of(moody).tried)
+        await moody.happen(AgentAway(chat_id=handoff.id))
+        await moody.say("two")
+        await moody.happen(AgentJoined(chat_id=handoff.id, agent=BO))
+        agents_of(moody).moods.clear()
+        await forwarded(moody)
+        assert agents_of(moody).of["ann"] == ["too early", "one", "two"]
+
 
 class TestStartAndStop:
     async def test_what_is_being_sent_at_the_stop_is_finished_and_the_rest_stays_on_disk(
@@ -418,7 +436,7 @@ class TestStartAndStop:
             agents_of(stage).moods.clear()
             started = monotonic()
             await stage.up()
-            await stage.until(lambda: len(agents_of(stage).got) == 10_000, 60)
-            assert monotonic() - started < 30
+            await stage.until(lambda: len(agents_of(stage).got) == 10_000, 90)
+            assert monotonic() - started < 60
             assert all(texts == [str(number) for number in range(100)] for texts in agents_of(stage).of.values())
             await forwarded(stage)

@@ -6,17 +6,26 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import fields
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from rasa_handoff.errors import ConfigError
-from rasa_handoff.settings import DeadlineSetting, Settings, read_duration, read_section
+from rasa_handoff.settings import (
+    DeadlineSetting,
+    Settings,
+    faults_in,
+    read_duration,
+    read_section,
+    read_url,
+    require_secret,
+)
 
 ROOT = Path(__file__).parent.parent
 TOKEN = "t0ken-" * 6
@@ -86,6 +95,30 @@ class TestDefaults:
     def test_there_is_one_rule_for_each_backend_in_their_order(self) -> None:
         settings = read(backends={"yellow": {"url": "https://y.example"}, "desk": {}})
         assert [rule.to for rule in settings.route] == ["yellow", "desk"]
+
+    def test_an_agent_system_that_gives_out_links_needs_the_public_address(self) -> None:
+        class Linking(BaseModel):
+            needs_public_url: ClassVar[bool] = True
+
+        models = {**MODELS, "acme": Linking}
+        with pytest.raises(ConfigError, match="public_url: is missing; acme gives agents links that begin with it"):
+            read_section({"backends": {"acme": {}}}, models)
+        assert read_section({"public_url": "https://a.example", "backends": {"acme": {}}}, models).backends["acme"]
+
+    def test_a_backend_s_model_can_say_more_than_types(self) -> None:
+        class Careful(BaseModel):
+            token: str
+            site: str = "no address"
+
+            def faults(self) -> Iterator[tuple[str, str]]:
+                return faults_in(self, {"token": require_secret, "site": read_url})
+
+        with pytest.raises(ConfigError) as found:
+            read_section({"backends": {"acme": {"token": "short"}}}, {**MODELS, "acme": Careful})
+        assert [fault.partition(";")[0] for fault in found.value.faults] == [
+            "backends.acme.token: is shorter than 16 characters and could be guessed",
+            "backends.acme.site: must be an http:// or https:// address",
+        ]
 
 
 class TestValues:

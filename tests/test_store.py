@@ -11,12 +11,12 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
 from time import monotonic
-from typing import Any, Callable
+from typing import Any
 
 import psycopg2
 import pytest

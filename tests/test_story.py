@@ -66,8 +66,10 @@ def test_a_user_talks_to_a_person_and_comes_back_to_the_bot(bot: Bot, user: Page
     pages.expect_line(agent, "It is about order 4711")
     expect(agent.get_by_text("I want to talk to an agent").first).to_be_attached()
     pages.expect_talking_to(user, "Agent 1")
-    pages.reply(agent, "Hello, I am looking at it.")
-    pages.expect_line(user, "Hello, I am looking at it.")
+    with user.expect_response(lambda answer: answer.url.endswith("/webhooks/handoff/read")) as read:
+        pages.reply(agent, "Hello, I am looking at it.")
+        pages.expect_line(user, "Hello, I am looking at it.")
+    assert read.value.status == 204
     pages.expect_delivered(agent, "Hello, I am looking at it.")
     pages.user_says(user, "/restart")
     pages.expect_line(agent, "/restart")

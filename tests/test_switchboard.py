@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from rasa_handoff.errors import BackendError, ChatGone, Conflict, TemporaryError, Unavailable, UnknownChat
-from rasa_handoff.events import AgentJoined, AgentMessage, Closed, QueueMoved, Transferred
-from rasa_handoff.model import EndReason, Person, Status
-from tests.stage import Stage, Time
+from rasa_handoff.backends.base import Opened
+from rasa_handoff.errors import BackendError, ChatGone, Conflict, TemporaryError, Unavailable, UnknownChat, UserAway
+from rasa_handoff.events import AgentIdle, AgentJoined, AgentMessage, Closed, MessageStatus, QueueMoved, Transferred
+from rasa_handoff.model import Deadline, EndReason, Handoff, Message, Person, Request, Status
+from rasa_handoff.settings import DeadlineSetting, Rule
+from rasa_handoff.store import deliveries, messages
+from tests.stage import Recorder, Stage, Time
 
 BO = Person(name="Bo", id="bo")
 
@@ -197,10 +202,6 @@ async def test_a_forgotten_chat_is_found_and_ended(stage: Stage) -> None:
 
 
 async def test_a_chat_that_opens_too_late_is_closed_there(database: str, tmp_path: object, time: Time) -> None:
-    from pathlib import Path
-
-    from rasa_handoff.backends.base import Opened
-
     stage = Stage(database, Path(str(tmp_path)), time, open_timeout=0.1)
     await stage.up()
 
@@ -229,3 +230,331 @@ async def test_a_place_in_the_queue_and_a_transfer_are_told(stage: Stage) -> Non
         "utter_handoff_transferred",
         "utter_handoff_back_in_queue",
     ]
+
+
+class Particular(Recorder):
+    """An agent system with rules of its own: small messages, and an own idea of patience."""
+
+    hears = frozenset({"status"})
+
+    @property
+    def deadlines(self) -> dict[str, DeadlineSetting]:
+        return {"agent_reply": DeadlineSetting(after=7.0, warn=None)}
+
+    def parts(self, message: Message) -> list[Message]:
+        words = message.text.split() or [""]
+        return [replace(message, id=f"{message.id}.{number}", text=word) for number, word in enumerate(words)]
+
+
+@pytest.fixture
+def particular(stage: Stage) -> Stage:
+    """A stage whose agent system is `Particular`."""
+    stage.agents = Particular()
+    stage.runtime.backends["desk"] = stage.agents  # type: ignore[index]
+    return stage
+
+
+async def test_a_backend_can_have_deadlines_of_its_own(particular: Stage, time: Time) -> None:
+    handoff = await particular.request()
+    assert handoff.deadlines["accept"].due == time() + 300.0  # the general one
+    handoff = await particular.happen(AgentJoined(chat_id=handoff.id, agent=BO))
+    assert handoff.deadlines == {"agent_reply": Deadline(due=time() + 7.0)}
+
+
+async def test_a_message_goes_out_in_the_parts_that_the_backend_wants(particular: Stage) -> None:
+    await particular.request()
+    await particular.say("one two three")
+    await particular.say("four")
+    await particular.until(lambda: len(particular.agents.got) == 4)
+    assert [message.text for message in particular.agents.got] == ["one", "two", "three", "four"]
+    assert len({message.id for message in particular.agents.got}) == 4
+
+
+async def test_a_part_that_failed_is_tried_again_alone(particular: Stage) -> None:
+    await particular.request()
+    await particular.say("one two three")
+    await particular.until(lambda: len(particular.agents.got) == 3)
+    particular.agents.trouble = [TemporaryError("desk", "send", 503)]
+    await particular.say("four five")
+    await asyncio.sleep(0.05)
+    particular.pass_time(1.0)
+    await particular.until(lambda: len(particular.agents.got) == 5)
+    assert [message.text for message in particular.agents.got][3:] == ["four", "five"]
+
+
+async def test_the_transcript_has_a_message_whole(particular: Stage) -> None:
+    handoff = await particular.request()
+    await particular.say("one two three")
+    found = await particular.runtime.store.read(lambda tx: messages.of(tx, handoff.id))
+    assert [message.text for message in found] == ["one two three"]
+
+
+async def test_what_is_typed_while_it_opens_goes_out_in_parts_and_in_order(particular: Stage) -> None:
+    opens = asyncio.Event()
+
+    async def slow(handoff_id: str) -> Opened:
+        await opens.wait()
+        return Opened(chat_id=handoff_id)
+
+    particular.agents.answer = lambda handoff: slow(handoff.id)
+    opening = asyncio.create_task(particular.request())
+    await particular.until(lambda: particular.agents.opened)
+    for text in ("a", "b c", "d"):
+        await particular.say(text)
+    opens.set()
+    await opening
+    await particular.until(lambda: len(particular.agents.got) == 4)
+    assert [message.text for message in particular.agents.got] == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize("error", [BackendError("desk", "open", 500), TemporaryError("desk", "open")])
+async def test_an_agent_who_is_faster_than_a_refusal_keeps_the_chat(stage: Stage, error: Exception) -> None:
+    async def late(handoff: Handoff) -> Exception:
+        await stage.say("while it opens")
+        await stage.happen(AgentMessage(chat_id="c1", sender_id="ann", event_id="e1", agent=BO, text="Hi"))
+        return error
+
+    stage.agents.answer = late
+    handoff = await stage.request()
+    assert (handoff.status, handoff.chat_id, handoff.agent) == (Status.ACTIVE, "c1", BO)
+    await stage.say("and after")
+    await stage.until(lambda: len(stage.agents.got) == 2)
+    assert [message.text for message in stage.agents.got] == ["while it opens", "and after"]
+    assert "replay" not in stage.kinds_to_user()
+
+
+async def test_an_agent_who_is_faster_than_a_late_answer_keeps_the_chat(
+    database: str, tmp_path: Path, time: Time
+) -> None:
+    stage = Stage(database, tmp_path, time, open_timeout="200ms")
+    await stage.up()
+
+    async def slow(handoff_id: str) -> Opened:
+        await stage.happen(AgentMessage(chat_id=handoff_id, sender_id="ann", event_id="e1", agent=BO, text="Hi"))
+        await asyncio.sleep(0.5)
+        return Opened(chat_id=handoff_id, notes={"seen": True})
+
+    stage.agents.answer = lambda handoff: slow(handoff.id)
+    assert (await stage.request()).status is Status.ACTIVE
+    await asyncio.sleep(0.6)
+    handoff = await stage.handoff()
+    assert handoff is not None
+    assert (handoff.status, handoff.notes) == (Status.ACTIVE, {"seen": True})
+    assert stage.agents.closed == []
+    await stage.down()
+
+
+async def test_a_chat_that_opened_too_late_is_closed_there_though_nobody_else_took_it(stage: Stage) -> None:
+    write, switchboard = stage.runtime.store.write, stage.runtime.switchboard
+    request, rule = Request(sender_id="ann", channel="handoff"), Rule(to="desk")
+    handoff, _ = await write(lambda tx: switchboard.begin(tx, request, [rule]))
+    handoff = await write(lambda tx: switchboard.try_at(tx, handoff, rule, request))
+    await write(lambda tx: switchboard.close_late(tx, handoff, Opened(chat_id="late")))
+    await write(lambda tx: switchboard.refused(tx, handoff, EndReason.FAILED))
+    await stage.until(lambda: stage.agents.closed == [EndReason.FAILED])
+    assert "replay" not in stage.kinds_to_user()
+
+
+async def test_a_status_says_when_it_was_so(particular: Stage, time: Time) -> None:
+    handoff = await particular.request()
+    particular.user_trouble = [UserAway("away")]
+    await particular.happen(AgentMessage(chat_id=handoff.id, event_id="e1", agent=BO, text="Hi"))
+    submitted = time()
+    await particular.until(lambda: particular.agents.reports)
+    await asyncio.sleep(0.05)
+    particular.pass_time(60.0)
+    await particular.until(lambda: len(particular.agents.reports) == 2)
+    assert [(report.state, report.at) for report in particular.agents.reports] == [
+        ("submitted", submitted),
+        ("delivered", time()),
+    ]
+
+
+async def test_a_status_that_nobody_takes_holds_up_no_message(particular: Stage) -> None:
+    async def refuse(handoff: Handoff, status: MessageStatus) -> None:
+        raise TemporaryError("desk", "report", 503)
+
+    particular.agents.report = refuse  # type: ignore[method-assign]
+    handoff = await particular.request()
+    await particular.happen(AgentMessage(chat_id=handoff.id, event_id="e1", agent=BO, text="Hi"))
+    await particular.say("hello")
+    await particular.until(lambda: [message.text for message in particular.agents.got] == ["hello"])
+
+
+async def test_what_comes_without_an_id_has_one_for_a_while(stage: Stage, time: Time) -> None:
+    handoff = await stage.request()
+    event = AgentMessage(chat_id=handoff.id, agent=BO, text="ok")
+
+    async def happens(said: bytes, within: float) -> str:
+        return await stage.agents.happened_unnamed(event, said, within)
+
+    first = await happens(b"ok", 10.0)
+    assert await happens(b"ok", 10.0) == first
+    assert await happens(b"ok!", 10.0) != first
+    stage.pass_time(10.0)
+    assert await happens(b"ok", 10.0) != first
+    assert await happens(b"ok", 0.0) != await happens(b"ok", 0.0)
+    await stage.until(lambda: stage.kinds_to_user().count("message") == 5)
+
+
+async def test_what_the_user_has_read_is_told_once(particular: Stage) -> None:
+    handoff = await particular.request()
+    await particular.happen(AgentMessage(chat_id=handoff.id, event_id="e1", agent=BO, text="Hi"))
+    await particular.until(lambda: "message" in particular.kinds_to_user())
+    message_id = next(delivery.message.id for _, delivery in particular.to_user if delivery.message)
+    with pytest.raises(UnknownChat):
+        await particular.runtime.switchboard.read("bob", message_id)
+    for _ in range(2):
+        await particular.runtime.switchboard.read("ann", message_id)
+    await particular.until(lambda: len(particular.agents.reports) == 3)
+    assert [report.state for report in particular.agents.reports] == ["submitted", "delivered", "read"]
+    assert {report.message_id for report in particular.agents.reports} == {"e1"}
+
+
+class Patient(Particular):
+    """An agent system that takes nothing of the user before an agent has the chat, and hears who has it."""
+
+    hears = frozenset({"accepted"})
+    waits_for_agent = True
+
+    async def accepted(self, handoff: Handoff) -> None:
+        self.got.append(Message(id="", who="system", text="accepted"))
+
+
+@pytest.fixture
+def patient(stage: Stage) -> Stage:
+    """A stage whose agent system is `Patient`."""
+    stage.agents = Patient()
+    stage.runtime.backends["desk"] = stage.agents  # type: ignore[index]
+    return stage
+
+
+def arrived(stage: Stage) -> list[str]:
+    return [message.text for message in stage.agents.got]
+
+
+async def test_what_the_user_says_can_wait_for_an_agent(patient: Stage) -> None:
+    handoff = await patient.request()
+    await patient.say("one two")
+    await patient.say("three")
+    await asyncio.sleep(0.05)
+    assert arrived(patient) == []
+    await patient.happen(AgentJoined(chat_id=handoff.id, agent=BO))
+    await patient.say("four")
+    await patient.until(lambda: len(patient.agents.got) == 5)
+    assert arrived(patient) == ["accepted", "one", "two", "three", "four"]
+
+
+async def test_what_waits_for_an_agent_waits_after_a_restart_too(patient: Stage) -> None:
+    handoff = await patient.request()
+    await patient.say("one")
+    await patient.down()
+    await patient.up()
+    await asyncio.sleep(0.05)
+    assert arrived(patient) == []
+    await patient.happen(AgentJoined(chat_id=handoff.id, agent=BO))
+    await patient.until(lambda: arrived(patient) == ["accepted", "one"])
+
+
+async def test_how_long_it_waited_does_not_count_as_trying(database: str, tmp_path: Path, time: Time) -> None:
+    stage = Stage(database, tmp_path, time, delivery_timeout="1m", deadlines={"accept": "1h"})
+    stage.agents = Patient()
+    await stage.up()
+    handoff = await stage.request()
+    await stage.say("one")
+    stage.pass_time(1800.0)
+    stage.agents.trouble = [TemporaryError("desk", "send", 503)]
+    await stage.happen(AgentJoined(chat_id=handoff.id, agent=BO))
+    await stage.until(lambda: arrived(stage) == ["accepted", "one"])
+    await stage.down()
+
+
+async def test_back_in_the_queue_it_waits_again(patient: Stage) -> None:
+    handoff = await patient.request()
+    await patient.happen(AgentJoined(chat_id=handoff.id, agent=BO))
+    await patient.happen(Transferred(chat_id=handoff.id))
+    await patient.say("one two")
+    await asyncio.sleep(0.05)
+    assert arrived(patient) == ["accepted"]
+    await patient.happen(AgentJoined(chat_id=handoff.id, agent=Person(name="Cleo")))
+    await patient.until(lambda: arrived(patient)[-2:] == ["one", "two"])
+
+
+async def test_what_no_agent_came_for_goes_nowhere(patient: Stage) -> None:
+    handoff = await patient.request()
+    await patient.say("one")
+    await patient.happen(Closed(chat_id=handoff.id, reason=EndReason.REJECTED))
+    await patient.until(lambda: "settle" in patient.kinds_to_user())
+    assert arrived(patient) == []
+    assert await patient.runtime.store.read(deliveries.unfinished) == []
+
+
+async def test_an_agent_who_is_faster_than_the_answer_is_confirmed_once(patient: Stage) -> None:
+    opens = asyncio.Event()
+
+    async def slow(handoff: Handoff) -> Opened:
+        await opens.wait()
+        return Opened(chat_id=handoff.id)
+
+    patient.agents.answer = slow
+    opening = asyncio.create_task(patient.request())
+    await patient.until(lambda: patient.agents.opened)
+    await patient.say("one")
+    handoff = patient.agents.opened[0][0]
+    await patient.happen(AgentJoined(chat_id=handoff.id, sender_id="ann", agent=BO))
+    opens.set()
+    await opening
+    await patient.say("two")
+    await patient.until(lambda: len(patient.agents.got) >= 3)
+    assert arrived(patient) == ["accepted", "one", "two"]
+
+
+async def test_an_agent_who_joins_while_another_has_the_chat_takes_over(stage: Stage) -> None:
+    handoff = await stage.request()
+    for agent in (BO, BO, Person(name="Cleo", id="cleo")):
+        await stage.happen(AgentJoined(chat_id=handoff.id, agent=agent))
+    assert await notices(stage) == ["utter_handoff_joined", "utter_handoff_transferred"]
+
+
+async def test_what_comes_to_be_known_of_an_agent_is_no_new_agent(stage: Stage) -> None:
+    handoff = await stage.request()
+    await stage.happen(AgentMessage(chat_id=handoff.id, agent=BO, text="Hi"))
+    known = await stage.happen(AgentJoined(chat_id=handoff.id, agent=replace(BO, department="Sales")))
+    assert known.agent == replace(BO, department="Sales")
+    assert list(known.deadlines) == ["user_idle"]
+    assert await notices(stage) == []
+
+
+async def test_the_bot_s_slots_follow_who_has_the_chat_and_how_many_are_before(stage: Stage) -> None:
+    handoff = await stage.request()
+    for event in (
+        QueueMoved(chat_id=handoff.id, position=3),
+        AgentJoined(chat_id=handoff.id, agent=BO),
+        Transferred(chat_id=handoff.id, agent=Person(name="Cleo")),
+        Transferred(chat_id=handoff.id),
+        AgentMessage(chat_id=handoff.id, agent=BO, text="Hi"),
+    ):
+        before = stage.kinds_to_user().count("slots")
+        await stage.happen(event)
+        await stage.until(lambda: stage.kinds_to_user().count("slots") == before + 1)  # noqa: B023
+
+
+async def test_an_idle_agent_is_told_of_once_until_they_write_or_are_back(stage: Stage) -> None:
+    handoff = await stage.request()
+    await stage.happen(AgentIdle(chat_id=handoff.id))  # nobody has the chat
+    await stage.happen(AgentJoined(chat_id=handoff.id, agent=BO))
+    for _ in range(2):
+        await stage.happen(AgentIdle(chat_id=handoff.id, seconds=120))
+    await stage.happen(AgentMessage(chat_id=handoff.id, text="Sorry"))
+    await stage.happen(AgentIdle(chat_id=handoff.id))
+    await stage.happen(AgentIdle(chat_id=handoff.id, idle=False))
+    now = await stage.happen(AgentIdle(chat_id=handoff.id))
+    assert now.status is Status.ACTIVE
+    assert await notices(stage) == ["utter_handoff_joined", *["utter_handoff_agent_slow"] * 3]
+
+
+async def test_an_event_that_names_another_conversation_is_for_nobody(stage: Stage) -> None:
+    handoff = await stage.request()
+    with pytest.raises(UnknownChat):
+        await stage.happen(AgentMessage(chat_id=handoff.id, sender_id="bob", text="for Bob"))
+    assert (await stage.happen(AgentMessage(chat_id=handoff.id, sender_id="ann", text="for Ann"))).agent is None

@@ -10,7 +10,7 @@ from urllib.parse import quote
 import pytest
 
 from rasa_handoff.store import retention, stream
-from tests.web_stage import SERVER_TOKEN, Stream, Web
+from tests.web_stage import SERVER_TOKEN, Stream, User, Web
 
 WRONG = "0" * 64
 
@@ -67,7 +67,17 @@ class TestTokens:
         await web.agent_online()
         ann, _ = await web.waiting_user()
         bob = await web.user()
-        for token in (None, "", WRONG, bob.token, ann.token[:-1], ann.token + "0", ann.token.upper(), "ü", SERVER_TOKEN):
+        for token in (
+            None,
+            "",
+            WRONG,
+            bob.token,
+            ann.token[:-1],
+            ann.token + "0",
+            ann.token.upper(),
+            "ü",
+            SERVER_TOKEN,
+        ):
             body = {"sender": ann.sender, "token": token}
             query = f"sender={ann.sender}" + (f"&token={quote(token)}" if token is not None else "")
             answers = [
@@ -255,6 +265,26 @@ class TestTyping:
         answer = await ann.post("/typing", {"sender": ann.sender, "token": ann.token, "typing": typing})
         assert (answer.status, answer.code) == (400, "malformed")
         assert answer.message.startswith("typing ")
+
+
+class TestReading:
+    async def test_is_told_of_ones_own_messages_only(self, web: Web) -> None:
+        bo = await web.agent_online()
+        ann, chat = await web.waiting_user()
+        await bo.accept(chat)
+        await bo.reply(chat, "Hello Ann")
+        page = await ann.comes()
+        message = (await page.until(lambda event: event.data.get("text") == "Hello Ann")).data["message_id"]
+        bob = await web.user()
+
+        async def reads(user: User, message_id: object) -> int:
+            body = {"sender": user.sender, "token": user.token, "message_id": message_id}
+            return (await user.post("/read", body)).status
+
+        assert [await reads(ann, message), await reads(ann, message)] == [204, 204]
+        assert [await reads(bob, message), await reads(ann, "no such"), await reads(ann, None)] == [404, 404, 400]
+        wrong = await bob.post("/read", {"sender": ann.sender, "token": bob.token, "message_id": message})
+        assert wrong.status == 401
 
 
 class TestLeaving:

@@ -10,7 +10,7 @@ import socket
 import time as real_time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,17 +22,18 @@ from rasa.utils.endpoints import EndpointConfig
 from sanic import Blueprint, Sanic
 
 from rasa_handoff import access
+from rasa_handoff.backends import settings_models
 from rasa_handoff.desk import api as desk_api
 from rasa_handoff.desk.backend import Desk
 from rasa_handoff.desk.presence import GRACE, Attendance
 from rasa_handoff.model import Handoff, Message, new_id
 from rasa_handoff.reach import Reach
 from rasa_handoff.runtime import Runtime
-from rasa_handoff.backends import settings_models
 from rasa_handoff.settings import read_section
 from rasa_handoff.store import Store, handoffs
 from rasa_handoff.switchboard import Switchboard
 from rasa_handoff.web import framing, logs, user
+from rasa_handoff.web.history import HistoryApi
 from rasa_handoff.web.operators import OperatorsApi
 from tests.described import PREFIX, require_described, require_described_event
 
@@ -40,6 +41,7 @@ BASE = "/webhooks/handoff"
 SERVER_TOKEN = "the-server's-own-" + "s" * 32
 AGENTS = ("Bo", "Cleo", "Dörte Müller")
 _NUMBERS = itertools.count(1)
+_PATIENCE = aiohttp.ClientTimeout(total=30)
 
 
 def token_of(name: str) -> str:
@@ -168,7 +170,7 @@ class Client:
         data = json.dumps(body, ensure_ascii=False).encode() if body is not None else raw
         sent = {"Content-Type": "application/json", **self.headers, **(headers or {})}
         async with self.session.request(
-            method, self.web.url + path, data=data, headers=sent, allow_redirects=False
+            method, self.web.url + path, data=data, headers=sent, allow_redirects=False, timeout=_PATIENCE
         ) as response:
             answer = Answer(status=response.status, headers=response.headers, body=await response.read())
         if (BASE + path).startswith(f"{PREFIX}/"):
@@ -293,7 +295,13 @@ class Web:
     def __init__(self, database: str, folder: Path, **section: Any) -> None:
         agents = [{"name": name, "token": token_of(name)} for name in AGENTS]
         self.settings = read_section(
-            {"database": database, "token": SERVER_TOKEN, "backends": {"desk": {"agents": agents}}, **section},
+            {
+                "database": database,
+                "token": SERVER_TOKEN,
+                "backends": {"desk": {"agents": agents}},
+                "chat_page": True,
+                **section,
+            },
             settings_models(),
         )
         self.folder = folder
@@ -313,7 +321,7 @@ class Web:
         bot: Any = SilentBot(self.runtime.store, self.runtime.switchboard)
         user.watch(self.runtime)
         desk_api.listen(self.runtime)
-        await self.runtime.open(Reach(self.runtime.store, bot, self._channels))
+        await self.runtime.open(Reach(self.runtime.store, bot, self._channels, self.settings.agents))
         self.desk.attendance = Attendance(self.monotonic)
         self.nobody_was_there()
         await self._serve()
@@ -330,8 +338,9 @@ class Web:
     async def _serve(self) -> None:
         app = Sanic(f"web-{next(_NUMBERS)}", configure_logging=False)
         blueprint = Blueprint("handoff_webhook", url_prefix=BASE)
-        user.UserApi(lambda: self.runtime, chat_page=True).add_to(blueprint)
+        user.UserApi(lambda: self.runtime, chat_page=self.settings.chat_page).add_to(blueprint)
         OperatorsApi(lambda: self.runtime).add_to(blueprint)
+        HistoryApi(lambda: self.runtime).add_to(blueprint)
         desk_api.DeskApi(lambda: self.runtime, self.monotonic).add_to(blueprint)
         app.blueprint(blueprint)
         framing.install(app)
@@ -368,14 +377,16 @@ class Web:
 
     # -- who comes ----------------------------------------------------------------------------
 
-    async def _session(self) -> aiohttp.ClientSession:
+    async def _session(self, at: str = "127.0.0.1") -> aiohttp.ClientSession:
         # The jar of a browser; by default it would not keep cookies of a number.
-        session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))
+        jar, connector = aiohttp.CookieJar(unsafe=True), aiohttp.TCPConnector(local_addr=(at, 0))
+        session = aiohttp.ClientSession(cookie_jar=jar, connector=connector)
         self.on_exit(session.close)
         return session
 
-    async def stranger(self, **headers: str) -> Client:
-        return Client(self, await self._session(), headers)
+    async def stranger(self, at: str = "127.0.0.1", **headers: str) -> Client:
+        """Somebody with these headers, at an address of this machine."""
+        return Client(self, await self._session(at), headers)
 
     async def operator(self) -> Client:
         return await self.stranger(Authorization=f"Bearer {SERVER_TOKEN}")
@@ -415,6 +426,19 @@ class Web:
         self.secrets.add(text)
         message = Message(id=new_id(), who="user", text=text, at=real_time.time())
         return await self.runtime.switchboard.said(sender, message, message_id or new_id())
+
+    async def raw(self, request: bytes, seconds: float = 5.0) -> bytes:
+        """Send bytes as they are; what comes back until the server closes, or is silent for a moment."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(request)
+            read = await asyncio.wait_for(reader.read(65_536), seconds)
+            with suppress(asyncio.TimeoutError, ConnectionError):
+                while part := await asyncio.wait_for(reader.read(65_536), 0.3):
+                    read += part
+            return read
+        finally:
+            writer.close()
 
     # -- what a test looks at -----------------------------------------------------------------
 

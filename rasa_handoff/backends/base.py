@@ -6,18 +6,20 @@ what it tells us, either through webhooks (methods marked with `hook`) or by cal
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, ClassVar, TypeVar
 
 from pydantic import BaseModel
 
 from rasa_handoff import strict_json
 from rasa_handoff.access import Access
-from rasa_handoff.errors import NotAuthentic, WebhookError
+from rasa_handoff.errors import BackendError, NotAuthentic, WebhookError
 from rasa_handoff.events import AnyEvent, MessageStatus
 from rasa_handoff.model import EndReason, Handoff, Json, Message, Person, Request, Status
-from rasa_handoff.store import Store, Tx
+from rasa_handoff.settings import DeadlineSetting
+from rasa_handoff.store import Store, Tx, messages
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,6 +41,10 @@ class Surroundings:
     apply: Callable[[str, AnyEvent], Awaitable[Handoff]]  #: tell what happened at the agent system
     applied: Callable[[Tx, str, AnyEvent], Handoff]  #: the same, inside a transaction
     access: Access  #: the private file's content
+    now: Callable[[], float]  #: seconds since the epoch
+    history_url: Callable[[Handoff], str]
+    #: A link to a page with what was said before the handoff. A backend that uses it has settings with
+    #: ``needs_public_url: ClassVar[bool] = True``, so that no server starts without one.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,10 +113,25 @@ class Backend:
 
     #: Which of its own doings it wants to be told back: "accepted" (an agent joined), "ended" (an agent
     #: closed), "status" (of each message of an agent; kept and tried again like a message).
-    hears: ClassVar[frozenset[str]] = frozenset()
+    hears: frozenset[str] = frozenset()
+
+    #: Whether the user's messages wait until an agent has the chat, because nobody there would read them before.
+    waits_for_agent: ClassVar[bool] = False
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings
+
+    @property
+    def deadlines(self) -> Mapping[str, DeadlineSetting]:
+        """How long somebody may wait, by name as in the settings, where the agent system has rules of its own."""
+        return {}
+
+    def parts(self, message: Message) -> Sequence[Message]:
+        """What goes out for *message* of the user: more than one where the agent system takes only small ones.
+
+        Each part is a delivery of its own, tried again on its own. The same message gives the same parts.
+        """
+        return (message,)
 
     def chat_id_of(self, handoff: Handoff) -> str | None:
         """The chat's id there, where it is known before `open` answers."""
@@ -126,6 +147,19 @@ class Backend:
     async def open(self, handoff: Handoff, request: Request) -> Opened:
         """Ask for an agent. Called again for the same ``handoff.id`` it must not open a second chat."""
         raise NotImplementedError
+
+    async def leave(self, handoff: Handoff, request: Request) -> str | None:
+        """Leave a request to call the user back, at any hour; the ticket's id there, if it has one.
+
+        ``request.callback`` says how to reach the user. Nobody is in the chat: what agents write in it goes
+        nowhere. Called again for the same ``handoff.id`` it must not leave a second one.
+        """
+        raise BackendError(self.name, "leave a request", detail="it does not take callbacks")
+
+    @classmethod
+    def takes_callbacks(cls) -> bool:
+        """Whether requests to call back can be left there."""
+        return cls.leave is not Backend.leave
 
     async def send(self, handoff: Handoff, message: Message) -> None:
         """Bring a message of the user. ``message.id`` stays the same when it is tried again."""
@@ -155,6 +189,20 @@ class Backend:
             Conflict: its handoff has ended; ``code`` is the end reason.
         """
         return await self.around.apply(self.name, event)
+
+    async def happened_unnamed(self, event: AnyEvent, said: bytes, within: float) -> str:
+        """`happened`, for an event without an id: *said* again within so many seconds is a repeat of it.
+
+        Returns:
+            the id it has from here on; a repeat gets that of the first.
+        """
+        return await self.around.store.write(partial(self.applied_unnamed, event=event, said=said, within=within))
+
+    def applied_unnamed(self, tx: Tx, event: AnyEvent, said: bytes, within: float) -> str:
+        """`happened_unnamed`, inside a transaction of the backend's."""
+        event_id = messages.id_of_unnamed(tx, f"{self.name}:{event.chat_id}", said, self.around.now(), within)
+        self.around.applied(tx, self.name, replace(event, event_id=event_id))
+        return event_id
 
     @classmethod
     def hooks(cls) -> list[Hook]:

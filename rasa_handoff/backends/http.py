@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
@@ -24,7 +25,7 @@ _GONE = 410
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What came back, with a status of success."""
+    """What came back, with a status of success or another that was asked for."""
 
     status: int
     headers: Mapping[str, str]
@@ -68,6 +69,8 @@ class Http:
         body: Json | None = None,
         headers: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
+        heed: bool = True,
+        also: Container[int] = (),
     ) -> Reply:
         """Ask once; never follows a redirect.
 
@@ -75,6 +78,8 @@ class Http:
             doing: for errors, as in "open a chat".
             body: sent as JSON.
             form: sent as a form, when there is no *body*.
+            also: of the other statuses those whose bodies say what is wrong: their replies are given, too.
+            heed: whether the body of a success matters; if not, it may be anything, and is not given.
 
         Raises:
             TemporaryError: no connection, no answer in time, 408, 425, 429 or 5xx.
@@ -87,11 +92,11 @@ class Http:
             async with self._opened().request(
                 method, url, data=data, headers={**known, **(headers or {})}, allow_redirects=False
             ) as reply:
-                content = await self._read(reply, doing)
+                content = await self._read(reply, doing) if heed or not reply.ok else await _skip(reply)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             what = "no answer in time" if isinstance(error, asyncio.TimeoutError) else type(error).__name__
             raise TemporaryError(self._who, doing, detail=what) from None
-        self._require_success(doing, reply)
+        self._require_success(doing, reply, also)
         return Reply(status=reply.status, headers=reply.headers, body=content)
 
     def _opened(self) -> aiohttp.ClientSession:
@@ -108,7 +113,7 @@ class Http:
                 raise BackendError(self._who, doing, reply.status, "an answer larger than 64 kB")
         return bytes(content)
 
-    def _require_success(self, doing: str, reply: aiohttp.ClientResponse) -> None:
+    def _require_success(self, doing: str, reply: aiohttp.ClientResponse, also: Container[int]) -> None:
         status = reply.status
         if 200 <= status < 300:
             return
@@ -116,8 +121,17 @@ class Http:
             raise TemporaryError(self._who, doing, status, retry_after=retry_after(reply.headers))
         if status == _GONE:
             raise ChatGone(self._who, doing, status)
+        if status in also:
+            return
         detail = "a redirect, which is not followed; set the address it leads to" if status < 400 else ""
         raise BackendError(self._who, doing, status, detail)
+
+
+async def _skip(reply: aiohttp.ClientResponse) -> bytes:
+    """Let the body of a success go; the connection can be used again when it was a small one."""
+    with suppress(aiohttp.ClientError, asyncio.TimeoutError, OSError):
+        await reply.content.read(LARGEST_ANSWER)
+    return b""
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -26,15 +26,13 @@ from rasa_handoff.model import Json
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import handoffs
 from rasa_handoff.web import sse
-from rasa_handoff.web.answers import TooMany, answering, as_json, nothing, payload_of
+from rasa_handoff.web.answers import Handler, add_route, as_json, nothing, payload_of
 from rasa_handoff.web.pages import Pages
 
 COOKIE = "handoff_desk"
 _SESSION = 12 * 3600.0  #: seconds
 _LONGEST_TEXT = 10_000
 _REASONS = ("resolved", "unresolved", "spam", "other")
-
-Handler = Callable[..., Any]
 
 
 class DeskApi:
@@ -51,10 +49,10 @@ class DeskApi:
 
     def add_to(self, blueprint: Blueprint) -> None:
         """Register every route; their table is docs/http.md, their description openapi.json."""
-        blueprint.add_route(answering(self._page), "/desk/", methods=["GET"], name="desk_page", strict_slashes=True)
-        blueprint.add_route(answering(self._to_page), "/desk", methods=["GET"], name="desk_to_page", strict_slashes=True)
-        blueprint.add_route(answering(self._file), "/desk/<name:str>", methods=["GET"], name="desk_file")
-        for method, path, handler in (
+        add_route(blueprint, "GET", "/desk/", self._page, "desk_page", strict_slashes=True)
+        add_route(blueprint, "GET", "/desk", self._to_page, "desk_to_page", strict_slashes=True)
+        add_route(blueprint, "GET", "/desk/<name:str>", self._file, "desk_file")
+        routes: tuple[tuple[str, str, Handler], ...] = (
             ("POST", "/session", self.sign_in),
             ("DELETE", "/session", self.sign_out),
             ("GET", "/me", self.me),
@@ -69,9 +67,9 @@ class DeskApi:
             ("POST", "/chats/<chat_id:str>/close", self.close),
             ("GET", "/stream", self.stream),
             ("GET", "/openapi.json", self.describe),
-        ):
-            name = f"desk_{handler.__name__}"
-            blueprint.add_route(answering(handler), f"/desk/api{path}", [method], name=name, stream=method != "GET")
+        )
+        for method, path, handler in routes:
+            add_route(blueprint, method, f"/desk/api{path}", handler, f"desk_{handler.__name__}")
 
     @property
     def _desk(self) -> Desk:
@@ -146,10 +144,9 @@ class DeskApi:
             NotAuthentic: nobody we know.
         """
         scheme, _, token = (request.headers.get("authorization") or "").partition(" ")
-        if scheme.lower() == "bearer":
-            agent_id = self._agent_with(token.strip())
-        else:  # of another scheme is what a proxy in front of us asks for
-            agent_id = self._in_cookie(request)
+        # Another scheme is a matter between the browser and a proxy in front of us.
+        bearer = scheme.lower() == "bearer"
+        agent_id = self._agent_with(token.strip()) if bearer else self._in_cookie(request)
         if agent_id is None or agent_id not in self._desk.agents:
             raise NotAuthentic("not signed in")
         return await self._agent(agent_id)
@@ -260,16 +257,16 @@ class DeskApi:
 
     async def stream(self, request: Request) -> None:
         agent = await self._signed_in(request)
-        desk, hub = self._desk, self._running().hub
-        listener = hub.listen("desk")
+        desk, runtime = self._desk, self._running()
+        listener = runtime.hub.listen("desk")
         desk.attendance.came(agent.id)
         self._tell_agent(agent)
         try:
             await sse.serve(request, self._events(agent, listener))
         finally:
-            hub.leave("desk", listener)
+            runtime.hub.leave("desk", listener)
             desk.attendance.went(agent.id)
-            self._running().later(GRACE + 1, self._look_again, agent.id)
+            runtime.later(GRACE + 1, self._look_again, agent.id)
 
     async def _events(self, agent: Agent, listener: Any) -> AsyncIterator[str]:
         yield sse.event("hello", json.dumps({"agent": self._of_agent(agent), "now": time.time()}))
@@ -277,13 +274,17 @@ class DeskApi:
             yield ": alive\n\n" if fact is None else self._as_event(fact)
 
     def _as_event(self, fact: Any) -> str:
-        name, payload = {
-            ChatChanged: lambda: ("chat", self._of_chat(fact.chat)),
-            MessageChanged: lambda: ("message", asdict(fact.message)),
-            AgentChanged: lambda: ("agent", self._of_agent(fact.agent)),
-            UserTyped: lambda: ("typing", {"chat_id": fact.chat_id, "typing": fact.typing}),
-        }[type(fact)]()
+        name, payload = self._told(fact)
         return sse.event(name, json.dumps(payload, ensure_ascii=False))
+
+    def _told(self, fact: ChatChanged | MessageChanged | AgentChanged | UserTyped) -> tuple[str, Json]:
+        if isinstance(fact, ChatChanged):
+            return "chat", self._of_chat(fact.chat)
+        if isinstance(fact, MessageChanged):
+            return "message", asdict(fact.message)
+        if isinstance(fact, AgentChanged):
+            return "agent", self._of_agent(fact.agent)
+        return "typing", {"chat_id": fact.chat_id, "typing": fact.typing}
 
     def _tell_agent(self, agent: Agent) -> None:
         self._running().hub.tell("desk", AgentChanged(agent=agent))
@@ -337,5 +338,3 @@ def _end(payload: Json) -> Json:
 
 def _is_https(request: Request) -> bool:
     return request.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"
-
-

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from rasa_handoff.events import (
     Transferred,
 )
 from rasa_handoff.model import EndReason, Handoff, Json, Message, Person, Request
+from rasa_handoff.settings import read_picture
 from rasa_handoff.store import Tx
 
 _MOVES_TOLD = 50  #: how far back in the queue a user hears of each step
@@ -40,12 +42,21 @@ class DeskAgent(BaseModel, extra="forbid", frozen=True):
 
     name: str
     token: str
+    avatar_url: str | None = None
 
 
 class DeskSettings(BaseModel, extra="forbid", frozen=True):
     """The desk's section in the settings."""
 
     agents: list[DeskAgent] = []
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        """What a type cannot say."""
+        for number, agent in enumerate(self.agents):
+            try:
+                read_picture(agent.avatar_url)
+            except ValueError as error:
+                yield f"agents[{number}].avatar_url", str(error)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,11 +90,14 @@ class Desk(Backend):
         super().__init__(settings)
         self.attendance = Attendance()
         self.agents: dict[str, tuple[str, str]] = {}  #: id -> name and token
+        self._pictures: dict[str, str | None] = {}
         self.connected: dict[str, bool] = {}  #: chat id -> the user's page is open
 
     async def start(self, around: Surroundings) -> None:
         await super().start(around)
         self.agents = _by_id(self.settings.agents or around.access.agents)
+        pictures = (agent.avatar_url for agent in self.settings.agents)
+        self._pictures = dict(zip(self.agents, pictures, strict=False))
         names = {key: name for key, (name, _) in self.agents.items()}
         await around.store.write(lambda tx: records.put_agents(tx, names))
 
@@ -95,6 +109,14 @@ class Desk(Backend):
     def _open(self, tx: Tx, handoff: Handoff, request: Request) -> Opened:
         if not any(map(self._is_there, records.agents(tx))):
             raise Unavailable("desk", "open a chat", detail="no agent is online")
+        self._add(tx, handoff, request)
+        return Opened(chat_id=handoff.id, queue_position=records.count_waiting(tx))
+
+    async def leave(self, handoff: Handoff, request: Request) -> str:
+        await self.around.store.write(partial(self._add, handoff=handoff, request=request))
+        return handoff.id
+
+    def _add(self, tx: Tx, handoff: Handoff, request: Request) -> None:
         values = {
             "id": handoff.id,
             "sender_id": handoff.sender_id,
@@ -103,10 +125,10 @@ class Desk(Backend):
             "priority": request.priority,
             "at": time.time(),
             "last_text": (request.last_message or "")[:200] or None,
+            "callback": json.dumps(request.callback, ensure_ascii=False) if request.callback else None,
         }
         if records.add_chat(tx, values):
             self._changed(tx, handoff.id)
-        return Opened(chat_id=handoff.id, queue_position=records.count_waiting(tx))
 
     async def send(self, handoff: Handoff, message: Message) -> None:
         await self.around.store.write(partial(self._send, chat_id=_chat_id(handoff), message=message))
@@ -133,6 +155,7 @@ class Desk(Backend):
         by = "user" if reason in _BY_USER else "system"
         end: Json = {"reason": reason.value, "by": by, "note": None, "tags": []}
         await self.around.store.write(partial(self._close, chat_id=_chat_id(handoff), end=end))
+        self.connected.pop(_chat_id(handoff), None)
 
     def _close(self, tx: Tx, chat_id: str, end: Json) -> None:
         chat = records.chat(tx, chat_id)
@@ -193,9 +216,9 @@ class Desk(Backend):
         if before is not None and self._is_there(before):
             raise Conflict("taken", f"{before.name} has taken this chat")
         records.assign(tx, chat_id, agent.id, time.time())
-        person = _person(agent)
+        person = self._person(agent)
         joined = Transferred(chat_id=chat_id, agent=person) if before else AgentJoined(chat_id=chat_id, agent=person)
-        self._tell(tx, joined)
+        self._tell(tx, chat, joined)
         self._agent_changed(tx, agent.id)
         self._agent_changed(tx, chat.agent_id)
         self._queue_moved(tx)
@@ -205,7 +228,7 @@ class Desk(Backend):
         """Write to the user; the line, and whether it is new (a repeat has no second effect).
 
         Raises:
-            UnknownChat, Conflict: ``closed``, or ``not_yours``.
+            UnknownChat, Conflict: ``closed``, ``not_yours``, or ``callback``.
         """
         line = DeskMessage(
             id=message_id,
@@ -225,16 +248,16 @@ class Desk(Backend):
             return known, False
         if known is not None:
             raise Conflict("id_taken", "another message has this id; make a new one")
-        self._own(tx, agent, line.chat_id)
+        chat = self._attended(tx, agent, line.chat_id)
         records.add_message(tx, line)
-        said = AgentMessage(chat_id=line.chat_id, event_id=line.id, agent=_person(agent), text=line.text)
-        self._tell(tx, said)
+        said = AgentMessage(chat_id=line.chat_id, event_id=line.id, agent=self._person(agent), text=line.text)
+        self._tell(tx, chat, said)
         tx.announce(MessageChanged(message=line))
         self._changed(tx, line.chat_id)
         return line, True
 
     async def agent_typing(self, agent: Agent, chat_id: str, typing: bool) -> None:
-        await self.around.store.read(lambda tx: self._own(tx, agent, chat_id))
+        await self.around.store.read(lambda tx: self._attended(tx, agent, chat_id))
         await self.around.apply(self.name, AgentTyping(chat_id=chat_id, typing=typing))
 
     async def transfer(self, agent: Agent, chat_id: str, to: str | None) -> Chat:
@@ -246,17 +269,17 @@ class Desk(Backend):
         return await self.around.store.write(partial(self._transfer, agent=agent, chat_id=chat_id, to=to))
 
     def _transfer(self, tx: Tx, agent: Agent, chat_id: str, to: str | None) -> Chat:
-        self._own(tx, agent, chat_id)
+        chat = self._own(tx, agent, chat_id)
         if to is None:
             records.unassign(tx, chat_id)
-            self._tell(tx, Transferred(chat_id=chat_id))
+            self._tell(tx, chat, Transferred(chat_id=chat_id))
             self._queue_moved(tx)
         else:
             other = records.agent(tx, to)
             if other is None or not self._is_there(other):
                 raise Conflict("away", f"{other.name if other else 'That agent'} is not online")
             records.assign(tx, chat_id, other.id, time.time())
-            self._tell(tx, Transferred(chat_id=chat_id, agent=_person(other)))
+            self._tell(tx, chat, Transferred(chat_id=chat_id, agent=self._person(other)))
             self._agent_changed(tx, other.id)
         self._agent_changed(tx, agent.id)
         return self._changed(tx, chat_id)
@@ -267,12 +290,14 @@ class Desk(Backend):
         Raises:
             UnknownChat, Conflict: ``closed`` or ``not_yours``.
         """
-        return await self.around.store.write(partial(self._end, agent=agent, chat_id=chat_id, end=end))
+        chat = await self.around.store.write(partial(self._end, agent=agent, chat_id=chat_id, end=end))
+        self.connected.pop(chat_id, None)
+        return chat
 
     def _end(self, tx: Tx, agent: Agent, chat_id: str, end: Json) -> Chat:
-        self._own(tx, agent, chat_id)
+        chat = self._own(tx, agent, chat_id)
         records.close(tx, chat_id, {**end, "by": "agent"}, time.time())
-        self._tell(tx, Closed(chat_id=chat_id))
+        self._tell(tx, chat, Closed(chat_id=chat_id))
         self._agent_changed(tx, agent.id)
         return self._changed(tx, chat_id)
 
@@ -294,6 +319,13 @@ class Desk(Backend):
             raise Conflict("not_yours", who)
         return chat
 
+    def _attended(self, tx: Tx, agent: Agent, chat_id: str) -> Chat:
+        """An own chat with a user in it."""
+        chat = self._own(tx, agent, chat_id)
+        if chat.callback is not None:
+            raise Conflict("callback", "nobody would read it: the user wants to be called back")
+        return chat
+
     def _changed(self, tx: Tx, chat_id: str) -> Chat:
         chat = records.chat(tx, chat_id)
         if chat is None:
@@ -308,20 +340,25 @@ class Desk(Backend):
         return agent
 
     def _queue_moved(self, tx: Tx) -> None:
-        for position, chat in enumerate(records.waiting(tx)[:_MOVES_TOLD], start=1):
+        for position, chat in enumerate(records.queue(tx, _MOVES_TOLD), start=1):
             with suppress(Conflict, UnknownChat):  # it ended, and the desk is about to hear of it
-                self._tell(tx, QueueMoved(chat_id=chat.id, position=position))
+                self._tell(tx, chat, QueueMoved(chat_id=chat.id, position=position))
 
-    def _tell(self, tx: Tx, event: AnyEvent) -> None:
-        """Tell the switchboard, in the same transaction.
+    def _tell(self, tx: Tx, chat: Chat, event: AnyEvent) -> None:
+        """Tell the switchboard, in the same transaction, unless no user is in the chat.
 
         Raises:
             Conflict: ``closed``; the conversation ended, and the desk is about to hear of it.
         """
+        if chat.callback is not None:
+            return
         try:
             self.around.applied(tx, self.name, event)
         except Conflict as error:
             raise Conflict("closed", str(error)) from error
+
+    def _person(self, agent: Agent) -> Person:
+        return Person(id=agent.id, name=agent.name, avatar_url=self._pictures.get(agent.id))
 
     def _is_there(self, agent: Agent) -> bool:
         """Online, and still in the settings."""
@@ -344,10 +381,6 @@ def _by_id(agents: Iterable[DeskAgent | AgentAccess]) -> dict[str, tuple[str, st
 def agent_id(name: str) -> str:
     """An agent's id: the name, made fit for a URL."""
     return "-".join("".join(c.lower() if c.isalnum() else " " for c in name).split()) or "agent"
-
-
-def _person(agent: Agent) -> Person:
-    return Person(id=agent.id, name=agent.name)
 
 
 def _chat_id(handoff: Handoff) -> str:

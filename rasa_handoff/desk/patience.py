@@ -24,11 +24,12 @@ class Patience:
         Raises:
             TooMany: there were too many.
         """
-        times = self._wrong.get(address, ())
-        if len(times) == WRONG_TRIES:
-            wait = times[0] + IN_SECONDS - self._now()
-            if wait > 0:
-                raise TooMany("too many wrong tokens; wait a minute", int(wait) + 1)
+        times = self._wrong.get(address)
+        if times is None or len(times) < WRONG_TRIES:
+            return
+        wait = times[0] + IN_SECONDS - self._now()
+        if wait > 0:
+            raise TooMany("too many wrong tokens; wait a minute", int(wait) + 1)
 
     def lose(self, address: str) -> None:
         """A wrong token came from *address*."""

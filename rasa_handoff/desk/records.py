@@ -13,13 +13,14 @@ Presence = Literal["online", "away"]
 
 _CHAT = (
     "c.id, c.number, c.sender_id, c.channel, c.state, c.agent_id, a.name, c.agent_group, c.priority, c.opened_at, "
-    "c.accepted_at, c.closed_at, c.last_text, c.last_at, c.unanswered, c.end_of_chat"
+    "c.accepted_at, c.closed_at, c.last_text, c.last_at, c.unanswered, c.end_of_chat, c.callback"
 )
 _CHATS = f"SELECT {_CHAT} FROM handoff_desk_chats c LEFT JOIN handoff_desk_agents a ON a.id = c.agent_id "
 _INSERT_CHAT = (
-    "INSERT INTO handoff_desk_chats (id, number, sender_id, channel, state, agent_group, priority, opened_at, last_text, "
-    "last_at, unanswered) VALUES (:id, (SELECT coalesce(max(number), 0) + 1 FROM handoff_desk_chats), :sender_id, "
-    ":channel, 'waiting', :agent_group, :priority, :at, :last_text, :at, 0) ON CONFLICT DO NOTHING"
+    "INSERT INTO handoff_desk_chats (id, number, sender_id, channel, state, agent_group, priority, opened_at, "
+    "last_text, last_at, unanswered, callback) VALUES (:id, (SELECT coalesce(max(number), 0) + 1 FROM "
+    "handoff_desk_chats), :sender_id, :channel, 'waiting', :agent_group, :priority, :at, :last_text, :at, 0, "
+    ":callback) ON CONFLICT DO NOTHING"
 )
 _ASSIGN = "UPDATE handoff_desk_chats SET state = 'open', agent_id = :agent_id, accepted_at = :at WHERE id = :id"
 _UNASSIGN = "UPDATE handoff_desk_chats SET state = 'waiting', agent_id = NULL WHERE id = :id"
@@ -78,6 +79,7 @@ class Chat:
     last_at: float
     unanswered: int
     end: Json | None  #: reason, by, note, tags
+    callback: dict[str, str] | None  #: how to reach a user who is not in the chat, but wants to be called
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,8 +127,13 @@ def chat(tx: Tx, chat_id: str) -> Chat | None:
 
 
 def waiting(tx: Tx) -> list[Chat]:
-    """Who waits, longest first."""
-    return _found(tx, "WHERE c.state = 'waiting' ORDER BY c.opened_at LIMIT 500")
+    """Who waits, longest first; those who want to be called behind those who are there."""
+    return _found(tx, "WHERE c.state = 'waiting' ORDER BY c.callback IS NOT NULL, c.opened_at LIMIT 500")
+
+
+def queue(tx: Tx, most: int) -> list[Chat]:
+    """The users who are there and wait, longest first."""
+    return _found(tx, f"WHERE c.state = 'waiting' AND c.callback IS NULL ORDER BY c.opened_at LIMIT {most:d}")
 
 
 def open_chats(tx: Tx) -> list[Chat]:
@@ -139,7 +146,8 @@ def closed(tx: Tx) -> list[Chat]:
 
 
 def count_waiting(tx: Tx) -> int:
-    row = tx.one("SELECT count(*) FROM handoff_desk_chats WHERE state = 'waiting'", {})
+    """How many users are there and wait."""
+    row = tx.one("SELECT count(*) FROM handoff_desk_chats WHERE state = 'waiting' AND callback IS NULL", {})
     return int(row[0]) if row else 0
 
 
@@ -190,8 +198,8 @@ def _agent(row: tuple[Any, ...]) -> Agent:
 
 
 def _chat(row: tuple[Any, ...]) -> Chat:
-    names = tuple(Chat.__dataclass_fields__)
-    return Chat(**dict(zip(names, (*row[:15], json.loads(row[15]) if row[15] else None), strict=True)))
+    end, callback = (json.loads(text) if text else None for text in row[15:])
+    return Chat(**dict(zip(Chat.__dataclass_fields__, (*row[:15], end, callback), strict=True)))
 
 
 def _message(row: tuple[Any, ...]) -> DeskMessage:

@@ -72,7 +72,9 @@ def prepare(connection: Connection) -> None:
         raise
     except Exception as error:
         connection.close()
-        raise StoreError(f"cannot create or upgrade the tables of the database, which stays as it is: {error}") from error
+        raise StoreError(
+            f"cannot create or upgrade the tables of the database, which stays as it is: {error}"
+        ) from error
 
 
 class SQLite:

@@ -28,6 +28,7 @@ _REVIVE = (
     "UPDATE handoff_deliveries SET state = 'pending', attempts = 0, next_at = :now, give_up_at = :give_up_at, "
     "error = NULL WHERE id = :id AND state = 'dead'"
 )
+_RENEW = "UPDATE handoff_deliveries SET give_up_at = :give_up_at WHERE id = :id"
 _COUNTS = "SELECT state, count(*) FROM handoff_deliveries WHERE state IN ('pending', 'dead') GROUP BY state"
 
 
@@ -63,6 +64,11 @@ def revive(tx: Tx, delivery_id: str, now: float, give_up_at: float) -> bool:
     return tx.run(_REVIVE, {"id": delivery_id, "now": now, "give_up_at": give_up_at}) == 1
 
 
+def renew(tx: Tx, delivery: Delivery) -> None:
+    """Write until when it is tried: it could not go out before."""
+    tx.run(_RENEW, {"id": delivery.id, "give_up_at": delivery.give_up_at})
+
+
 def get(tx: Tx, delivery_id: str) -> Delivery | None:
     row = tx.one(_SELECT + "WHERE d.id = :id", {"id": delivery_id})
     return _delivery(row) if row else None
@@ -76,6 +82,13 @@ def pending(tx: Tx) -> list[Delivery]:
 def pending_of(tx: Tx, handoff_id: str) -> list[Delivery]:
     sql = _SELECT + "WHERE d.handoff_id = :id AND d.state = 'pending' ORDER BY d.seq"
     return [_delivery(row) for row in tx.all(sql, {"id": handoff_id})]
+
+
+def to_user_with(tx: Tx, message_id: str) -> Delivery | None:
+    """The delivery that brought this message to the user."""
+    sql = _SELECT + "WHERE m.id = :id AND d.handoff_id = m.handoff_id AND d.target = 'user' AND d.kind = 'message'"
+    row = tx.one(sql, {"id": message_id})
+    return _delivery(row) if row else None
 
 
 def unfinished(tx: Tx, most: int = 1000) -> list[Delivery]:

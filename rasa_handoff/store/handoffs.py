@@ -38,6 +38,10 @@ _OPEN_AFTER = (
 _UNTOLD = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE settled = 0 AND status = :status"
 _LAST = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE sender_id = :sender_id ORDER BY opened_at DESC LIMIT 1"
 _DUE = "SELECT id FROM handoff_handoffs WHERE due_at <= :now ORDER BY due_at LIMIT :most"
+_WAITING_AT = (
+    f"SELECT {_FIELDS} FROM handoff_handoffs WHERE backend = :backend AND status IN ('requested', 'queued') "
+    "ORDER BY opened_at LIMIT :most"
+)
 _COUNT_OPEN = "SELECT count(*) FROM handoff_handoffs WHERE status <> 'closed'"
 
 
@@ -46,6 +50,12 @@ def insert(tx: Tx, handoff: Handoff, request: Request) -> None:
     tx.run(_INSERT, {**_state(handoff), **_origin(handoff)})
     body = json.dumps(asdict(request), ensure_ascii=False)
     tx.run("INSERT INTO handoff_requests (handoff_id, body) VALUES (:id, :body)", {"id": handoff.id, "body": body})
+
+
+def ask(tx: Tx, handoff_id: str, request: Request) -> None:
+    """Write what is asked of the agent system that is tried next."""
+    body = json.dumps(asdict(request), ensure_ascii=False)
+    tx.run("UPDATE handoff_requests SET body = :body WHERE handoff_id = :id", {"id": handoff_id, "body": body})
 
 
 def update(tx: Tx, handoff: Handoff) -> None:
@@ -96,6 +106,11 @@ def all_open(tx: Tx, most: int = 1000) -> list[Handoff]:
 def open_after(tx: Tx, sender_id: str, most: int = 200) -> list[Handoff]:
     """The open handoffs of the conversations behind *sender_id*: to go through all of them, page by page."""
     return [_handoff(row) for row in tx.all(_OPEN_AFTER, {"sender_id": sender_id, "most": most})]
+
+
+def waiting_at(tx: Tx, backend: str, most: int = 1000) -> list[Handoff]:
+    """The handoffs at this backend that no agent has taken, oldest first."""
+    return [_handoff(row) for row in tx.all(_WAITING_AT, {"backend": backend, "most": most})]
 
 
 def count_open(tx: Tx) -> int:

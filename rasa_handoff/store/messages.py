@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import uuid
 from typing import Any
 
 from rasa_handoff.model import Attachment, Button, Message
@@ -10,11 +12,29 @@ from rasa_handoff.store.writer import Tx
 
 _INSERT = "INSERT INTO handoff_messages (id, handoff_id, seq, body) VALUES (:id, :handoff_id, :seq, :body)"
 _SEE = "INSERT INTO handoff_seen (scope, event_id, at) VALUES (:scope, :event_id, :at) ON CONFLICT DO NOTHING"
+_SEE_UNNAMED = (
+    "INSERT INTO handoff_seen (scope, event_id, at) VALUES (:scope, :event_id, :at) "
+    "ON CONFLICT (scope, event_id) DO UPDATE SET at = "
+    "CASE WHEN abs(handoff_seen.at - :at) < :within THEN handoff_seen.at ELSE :at END"
+)
+_SEEN_AT = "SELECT at FROM handoff_seen WHERE scope = :scope AND event_id = :event_id"
 
 
 def first_sight(tx: Tx, scope: str, event_id: str, now: float) -> bool:
     """Remember this id; False if it was seen before in *scope*."""
     return tx.run(_SEE, {"scope": scope, "event_id": event_id, "at": now}) == 1
+
+
+def id_of_unnamed(tx: Tx, scope: str, said: bytes, now: float, within: float) -> str:
+    """An id for something that came without one: the same for the same bytes within so many seconds."""
+    if not within:
+        return str(uuid.uuid4())
+    digest = hashlib.sha256(said).hexdigest()
+    key = {"scope": scope, "event_id": f"bytes:{digest}"}
+    tx.run(_SEE_UNNAMED, {**key, "at": now, "within": within})
+    seen = tx.one(_SEEN_AT, key)
+    since = seen[0] if seen else now
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{scope} {digest} {since!r}"))
 
 
 def insert(tx: Tx, handoff_id: str, seq: int, message: Message) -> None:

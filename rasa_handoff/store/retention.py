@@ -7,7 +7,7 @@ from rasa_handoff.store.writer import Tx
 _SEEN_FOR = 72 * 3600.0  #: seconds; the longest that a provider is known to repeat a webhook
 _AT_ONCE = 200
 
-_OLD = "SELECT id, chat_id FROM handoff_handoffs WHERE closed_at < :before AND settled = 1 LIMIT :most"
+_OLD = "SELECT id, coalesce(chat_id, id) FROM handoff_handoffs WHERE closed_at < :before AND settled = 1 LIMIT :most"
 _OF_HANDOFF = (
     "DELETE FROM handoff_messages WHERE handoff_id = :id",
     "DELETE FROM handoff_deliveries WHERE handoff_id = :id",

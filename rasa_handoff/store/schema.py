@@ -111,7 +111,8 @@ CREATE TABLE handoff_desk_chats (
     last_text   TEXT,
     last_at     DOUBLE PRECISION NOT NULL,
     unanswered  INTEGER NOT NULL,
-    end_of_chat TEXT
+    end_of_chat TEXT,
+    callback    TEXT
 );
 CREATE INDEX handoff_desk_chats_waiting ON handoff_desk_chats (opened_at) WHERE state = 'waiting';
 CREATE INDEX handoff_desk_chats_open ON handoff_desk_chats (agent_id) WHERE state = 'open';

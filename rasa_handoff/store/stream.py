@@ -12,7 +12,7 @@ from rasa_handoff.store.writer import Tx
 _NEXT = "SELECT coalesce(max(id), 0) + 1 FROM handoff_stream WHERE sender_id = :sender_id"
 _INSERT = (
     "INSERT INTO handoff_stream (sender_id, id, event, data, at, source, waiting) "
-    "VALUES (:sender_id, :id, :event, :data, :at, :source, :waiting) ON CONFLICT DO NOTHING"
+    "VALUES (:sender_id, :id, :event, :data, :at, :source, :waiting) ON CONFLICT (sender_id, source) WHERE source IS NOT NULL DO NOTHING"
 )
 _FIELDS = "SELECT sender_id, id, event, data FROM handoff_stream "
 _AFTER = _FIELDS + "WHERE sender_id = :sender_id AND id > :after ORDER BY id LIMIT :most"
@@ -40,7 +40,8 @@ def append(
         waiting: hand it to the user with their next request, too.
     """
     row = tx.one(_NEXT, {"sender_id": sender_id})
-    number = int(row[0]) if row else 1
+    # Milliseconds, where they are ahead: when the past has been deleted, no page may know a higher number.
+    number = max(int(row[0]) if row else 1, int(now * 1000))
     text = json.dumps({**data, "id": str(number)}, ensure_ascii=False)
     values = {"sender_id": sender_id, "id": number, "event": event, "data": text, "at": now}
     if tx.run(_INSERT, {**values, "source": source, "waiting": int(waiting)}) != 1:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 import threading
 import time
+import traceback
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -250,7 +251,9 @@ class Writer:
 
 def _fail(jobs: list[_Job], error: Exception) -> None:
     """Let *jobs* end with what the database said, unless they are run again."""
-    log.error("store.failed jobs=%s error=%s", len(jobs), type(error).__name__, exc_info=error)
+    # Only where and what kind: a driver's message can repeat what was to be written, a user's text included.
+    where = "".join(traceback.format_tb(error.__traceback__))
+    log.error("store.failed jobs=%s error=%s\n%s", len(jobs), type(error).__name__, where)
     for job in jobs:
         if isinstance(error, StoreError):
             job.error = error

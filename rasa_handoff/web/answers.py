@@ -5,9 +5,10 @@ from __future__ import annotations
 import functools
 import json
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable, Coroutine
+from typing import Any, cast
 
+from sanic import Blueprint
 from sanic.exceptions import PayloadTooLarge
 from sanic.request import Request
 from sanic.response import HTTPResponse, raw
@@ -19,7 +20,7 @@ log = logging.getLogger(__name__)
 
 LARGEST_BODY = 256 * 1024  #: bytes
 
-Handler = Callable[..., Awaitable[HTTPResponse]]
+Handler = Callable[..., Coroutine[Any, Any, HTTPResponse | None]]  #: None: it has answered by itself
 
 
 class TooLarge(WebhookError):
@@ -42,13 +43,21 @@ class TooMany(WebhookError):
 _CODES = {400: "malformed", 404: "unknown", 413: "too_large", 429: "too_many"}
 
 
+def add_route(
+    blueprint: Blueprint, method: str, path: str, handler: Handler, name: str, *, strict_slashes: bool = False
+) -> None:
+    """Have *handler* answer; of a body no more is gathered than it reads, with any method."""
+    blueprint.add_route(answering(handler), path, [method], name=name, strict_slashes=strict_slashes, stream=True)
+
+
 def answering(handler: Handler) -> Handler:
     """Turn what a handler raises into the answer that docs/http.md promises."""
 
     @functools.wraps(handler)
-    async def answer(request: Request, **values: Any) -> HTTPResponse:
+    async def answer(request: Request, **values: Any) -> HTTPResponse | None:
         # What is not read by the handler, Sanic reads and throws away: no more of it than this.
-        request.stream.request_max_size = LARGEST_BODY
+        stream: Any = request.stream
+        stream.request_max_size = LARGEST_BODY
         try:
             return await handler(request, **values)
         except WebhookError as error:
@@ -85,9 +94,9 @@ async def body_of(request: Request) -> bytes:
     Raises:
         TooLarge: it is larger than `LARGEST_BODY`.
     """
-    body = b""
+    body, stream = b"", cast("Any", request.stream)
     try:
-        while chunk := await request.stream.read():
+        while chunk := await stream.read():
             body += chunk
     except PayloadTooLarge as error:
         raise TooLarge("the body is larger than 256 kB") from error

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -13,10 +15,12 @@ from sanic.response import HTTPResponse
 from rasa_handoff import model, signing
 from rasa_handoff import strict_json as read
 from rasa_handoff.errors import Malformed
-from rasa_handoff.model import Delivery, EndReason, Handoff, Json, Line
+from rasa_handoff.faces import Faces
+from rasa_handoff.model import Delivery, EndReason, Handoff, Json, Line, new_handoff_id
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import deliveries, handoffs
-from rasa_handoff.web.answers import answering, as_json, payload_of
+from rasa_handoff.transcript import LONGEST_DETAIL, MOST_DETAILS
+from rasa_handoff.web.answers import add_route, as_json, payload_of
 
 _NAME = 255  #: characters
 _TEXT = 20_000
@@ -38,12 +42,13 @@ class OperatorsApi:
             ("POST", "/handoffs", self.open),
             ("GET", "/handoffs", self.handoffs),
             ("POST", "/handoffs/close", self.close),
+            ("POST", "/callbacks", self.call_back),
             ("GET", "/outbox", self.outbox),
             ("POST", "/outbox/<delivery_id:str>/retry", self.retry),
             ("GET", "/status", self.status),
         ):
             name = f"operators_{handler.__name__}_{method.lower()}"
-            blueprint.add_route(answering(handler), path, [method], name=name, stream=method == "POST")
+            add_route(blueprint, method, path, handler, name)
 
     def _require_token(self, request: Request) -> Runtime:
         runtime = self._running()
@@ -53,18 +58,27 @@ class OperatorsApi:
     async def open(self, request: Request) -> HTTPResponse:
         runtime = self._require_token(request)
         asked = _request(await payload_of(request))
-        if asked.backend is not None and asked.backend not in runtime.backends:
-            raise Malformed(f"backend must be one of {', '.join(runtime.backends)}")
-        return as_json({"handoff": of_handoff(await runtime.opening.request(asked))})
+        _require_known(asked.backend, runtime)
+        return self._answer(runtime, await runtime.opening.request(asked))
+
+    async def call_back(self, request: Request) -> HTTPResponse:
+        runtime = self._require_token(request)
+        payload = await payload_of(request)
+        handoff_id, asked = _callback_id(payload), _request(payload)
+        _require_known(asked.backend, runtime)
+        asked = replace(asked, callback=_contact(payload))
+        return self._answer(runtime, await runtime.callbacks.leave(handoff_id, asked))
 
     async def handoffs(self, request: Request) -> HTTPResponse:
         runtime = self._require_token(request)
-        sender_id = request.args.get("sender_id")
+        sender_id = request.get_args(keep_blank_values=True).get("sender_id")
         if sender_id is None:
             found = await runtime.store.read(handoffs.all_open)
-            return as_json({"handoffs": [of_handoff(each) for each in found]})
+            return as_json({"handoffs": [of_handoff(each, runtime.settings.agents) for each in found]})
+        if "\0" in sender_id:  # which PostgreSQL would not look for
+            return as_json({"handoff": None})
         last = await runtime.store.read(lambda tx: handoffs.unsettled(tx, sender_id) or handoffs.last(tx, sender_id))
-        return as_json({"handoff": of_handoff(last) if last else None})
+        return self._answer(runtime, last)
 
     async def close(self, request: Request) -> HTTPResponse:
         runtime = self._require_token(request)
@@ -74,7 +88,10 @@ class OperatorsApi:
         if not sender_id and not handoff_id:
             raise Malformed("sender_id or id is missing")
         ended = await runtime.switchboard.close(EndReason.BOT_RESUMED, sender_id=sender_id, handoff_id=handoff_id)
-        return as_json({"handoff": of_handoff(ended)})
+        return self._answer(runtime, ended)
+
+    def _answer(self, runtime: Runtime, handoff: Handoff | None) -> HTTPResponse:
+        return as_json({"handoff": of_handoff(handoff, runtime.settings.agents) if handoff else None})
 
     async def outbox(self, request: Request) -> HTTPResponse:
         runtime = self._require_token(request)
@@ -101,8 +118,9 @@ class OperatorsApi:
         )
 
 
-def of_handoff(handoff: Handoff) -> Json:
+def of_handoff(handoff: Handoff, faces: Faces) -> Json:
     """A handoff in the words of docs/http.md."""
+    agent, shown = handoff.agent, faces.of(handoff.agent) if handoff.agent else None
     return {
         "id": handoff.id,
         "sender_id": handoff.sender_id,
@@ -110,12 +128,16 @@ def of_handoff(handoff: Handoff) -> Json:
         "backend": handoff.backend,
         "status": handoff.status.value,
         "end_reason": handoff.end_reason.value if handoff.end_reason else None,
-        "agent": {"name": handoff.agent.name} if handoff.agent else None,
+        "chat_id": handoff.chat_id,
+        "agent": {"name": agent.name, "shown_as": shown.name, "department": shown.department}
+        if agent and shown
+        else None,
         "group": handoff.group,
         "queue_position": handoff.queue_position,
         "opened_at": handoff.opened_at,
         "accepted_at": handoff.accepted_at,
         "closed_at": handoff.closed_at,
+        "next_opening": handoff.notes.get("next_opening"),
     }
 
 
@@ -129,7 +151,7 @@ def _request(payload: Json) -> model.Request:
     return model.Request(
         sender_id=read.text(payload, "sender_id", max_length=_NAME),
         channel=read.text(payload, "channel", max_length=_NAME),
-        transcript=tuple(_line(line) for line in read.sequence(payload, "transcript", max_length=_LINES, required=False) or []),
+        transcript=_transcript(payload),
         parameters=read.mapping(payload, "parameters", required=False) or {},
         last_message=read.text(payload, "last_message", max_length=_TEXT, required=False),
         metadata=read.mapping(payload, "metadata", required=False) or {},
@@ -137,6 +159,31 @@ def _request(payload: Json) -> model.Request:
         group=read.text(payload, "group", max_length=_NAME, required=False),
         priority=read.text(payload, "priority", max_length=_NAME, required=False),
     )
+
+
+def _require_known(backend: str | None, runtime: Runtime) -> None:
+    if backend is not None and backend not in runtime.backends:
+        raise Malformed(f"backend must be one of {', '.join(runtime.backends)}")
+
+
+def _callback_id(payload: Json) -> str:
+    given = read.text(payload, "id", max_length=36, required=False)
+    try:
+        return str(uuid.UUID(given)) if given else new_handoff_id()
+    except ValueError:
+        raise Malformed("id must be a UUID of your making") from None
+
+
+def _contact(payload: Json) -> dict[str, str]:
+    """How to reach the user: at least one detail, in whatever words the bot has for them."""
+    details = read.mapping(payload, "callback")
+    if not 0 < len(details) <= MOST_DETAILS or any(len(name) > _NAME for name in details):
+        raise Malformed(f"callback must have 1 to {MOST_DETAILS} details, with names of at most {_NAME} characters")
+    return {name: read.text(details, name, max_length=LONGEST_DETAIL) for name in details}
+
+
+def _transcript(payload: Json) -> tuple[Line, ...]:
+    return tuple(map(_line, read.sequence(payload, "transcript", max_length=_LINES, required=False) or []))
 
 
 def _line(line: Any) -> Line:
@@ -151,5 +198,3 @@ def _version() -> str:
         return version("rasa_handoff")
     except PackageNotFoundError:
         return "unknown"
-
-

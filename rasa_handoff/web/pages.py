@@ -16,7 +16,7 @@ POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; media-src https:; "
     "connect-src 'self'; font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
 )
-_HEADERS = {
+HEADERS = {
     "Content-Security-Policy": POLICY,
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
@@ -59,7 +59,7 @@ class Pages:
         file = self._files.get(name or self._index)
         if file is None:
             raise UnknownChat("no such page")
-        headers = {**_HEADERS, "ETag": file.etag}
+        headers = {**HEADERS, "ETag": file.etag}
         if request.headers.get("if-none-match") == file.etag:
             return raw(b"", status=304, headers=headers)
         return raw(file.content, headers=headers, content_type=file.type)

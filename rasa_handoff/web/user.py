@@ -1,10 +1,12 @@
-"""What a user's page asks for besides saying something: a name, the stream, typing, leaving."""
+"""What a user's page asks for besides saying something: a name, the stream, typing, reading, leaving."""
 
 from __future__ import annotations
 
 import json
 import secrets
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from functools import partial
 
 from sanic import Blueprint
 from sanic.request import Request
@@ -14,13 +16,13 @@ from rasa_handoff import signing
 from rasa_handoff import strict_json as read
 from rasa_handoff.errors import Malformed, NotAuthentic, UnknownChat
 from rasa_handoff.live import Listener
-from rasa_handoff.model import EndReason, Handoff, Json, Status
+from rasa_handoff.model import EndReason, Handoff, Json, Person, Status
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import stream
 from rasa_handoff.store.stream import Entry
 from rasa_handoff.switchboard import Changed, Typed, state_of
 from rasa_handoff.web import sse
-from rasa_handoff.web.answers import answering, as_json, nothing, payload_of
+from rasa_handoff.web.answers import Handler, add_route, as_json, nothing, payload_of
 from rasa_handoff.web.pages import Pages
 
 OURS = "web-"  #: how the names we give begin; they open only with their token
@@ -41,18 +43,19 @@ class UserApi:
         self._pages = Pages("rasa_handoff.web", "chat.html") if chat_page else None
 
     def add_to(self, blueprint: Blueprint) -> None:
-        for method, path, handler in (
+        routes: tuple[tuple[str, str, Handler], ...] = (
             ("POST", "/conversations", self.begin),
             ("GET", "/stream", self.stream),
             ("POST", "/typing", self.typing),
+            ("POST", "/read", self.read),
             ("POST", "/leave", self.leave),
-        ):
-            name = f"user_{handler.__name__}"
-            blueprint.add_route(answering(handler), path, [method], name=name, stream=method == "POST")
+        )
+        for method, path, handler in routes:
+            add_route(blueprint, method, path, handler, f"user_{handler.__name__}")
         if self._pages is not None:
-            blueprint.add_route(answering(self._page), "/chat/", ["GET"], name="chat_page", strict_slashes=True)
-            blueprint.add_route(answering(self._to_page), "/chat", ["GET"], name="chat_to_page", strict_slashes=True)
-            blueprint.add_route(answering(self._file), "/chat/<name:str>", ["GET"], name="chat_file")
+            add_route(blueprint, "GET", "/chat/", self._page, "chat_page", strict_slashes=True)
+            add_route(blueprint, "GET", "/chat", self._to_page, "chat_to_page", strict_slashes=True)
+            add_route(blueprint, "GET", "/chat/<name:str>", self._file, "chat_file")
 
     async def _page(self, request: Request) -> HTTPResponse:
         return self._pages.serve(request)  # type: ignore[union-attr]
@@ -93,12 +96,15 @@ class UserApi:
         await self._running().signals.user_typing(sender, read.boolean(payload, "typing"))
         return nothing()
 
+    async def read(self, request: Request) -> HTTPResponse:
+        sender, payload = await self._named(request)
+        await self._running().switchboard.read(sender, read.text(payload, "message_id", max_length=100))
+        return nothing()
+
     async def leave(self, request: Request) -> HTTPResponse:
         sender, _ = await self._named(request)
-        try:
+        with suppress(UnknownChat):  # it is over, which is what they want
             await self._running().switchboard.close(EndReason.USER_LEFT, sender_id=sender)
-        except UnknownChat:
-            pass  # it is over, which is what they want
         return nothing()
 
     async def stream(self, request: Request) -> None:
@@ -108,9 +114,9 @@ class UserApi:
         runtime = self._running()
         topic = f"user:{sender}"
         listener = runtime.hub.listen(topic)
-        if runtime.hub.count(topic) == 1:
-            await runtime.signals.user_presence(sender, True)
         try:
+            if runtime.hub.count(topic) == 1:
+                await runtime.signals.user_presence(sender, True)
             await sse.serve(request, self._events(runtime, sender, after, listener))
         finally:
             runtime.hub.leave(topic, listener)
@@ -119,10 +125,11 @@ class UserApi:
 
     async def _events(self, runtime: Runtime, sender: str, after: int, listener: Listener) -> AsyncIterator[str]:
         handoff = await runtime.switchboard.holder(sender)
-        state = state_of(handoff, handoff.opened_at) if handoff else None
+        faces = runtime.settings.agents
+        state = state_of(faces.in_handoff(handoff), handoff.opened_at) if handoff else None
         yield sse.event("hello", json.dumps({"handoff": state}))
         # The listener hears from now on; what the database has until now comes first.
-        while entries := await runtime.store.read(lambda tx: stream.after(tx, sender, after)):
+        while entries := await runtime.store.read(partial(stream.after, sender_id=sender, number=after)):
             for entry in entries:
                 yield sse.event(entry.event, entry.data, entry.id)
             after = entries[-1].id
@@ -132,7 +139,8 @@ class UserApi:
                     after = fact.id
                     yield sse.event(fact.event, fact.data, fact.id)
             elif isinstance(fact, Typed):
-                yield sse.event("typing", json.dumps({"typing": fact.typing, "name": fact.name}))
+                name = faces.of(Person(name=fact.name or "")).name or None
+                yield sse.event("typing", json.dumps({"typing": fact.typing, "name": name}))
             else:
                 yield ": alive\n\n"
 
@@ -150,6 +158,6 @@ def watch(runtime: Runtime) -> None:
 
 
 def _number(text: str) -> int:
-    if not text.isdigit() or len(text) > 18:
+    if not (text.isascii() and text.isdigit()) or len(text) > 18:
         raise Malformed("after must be the id of an event")
     return int(text)

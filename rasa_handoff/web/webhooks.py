@@ -13,7 +13,7 @@ from rasa_handoff import backends
 from rasa_handoff.backends.base import Answer, Hook, Webhook
 from rasa_handoff.errors import NotAuthentic, UnknownChat, WebhookError
 from rasa_handoff.runtime import Runtime
-from rasa_handoff.web.answers import Handler, answering, as_json, body_of
+from rasa_handoff.web.answers import Handler, add_route, as_json, body_of
 
 log = logging.getLogger(__name__)
 
@@ -33,9 +33,8 @@ class WebhooksApi:
     def add_to(self, blueprint: Blueprint) -> None:
         for name in self._names:
             for number, hook in enumerate(backends.load(name).hooks()):
-                route = answering(self._taking(name, hook))
-                path = f"/{name}/{hook.path}"
-                blueprint.add_route(route, path, [hook.method], name=f"hook_{name}_{number}", stream=_has_body(hook))
+                taking = self._taking(name, hook)
+                add_route(blueprint, hook.method, f"/{name}/{hook.path}", taking, f"hook_{name}_{number}")
 
     def _taking(self, name: str, hook: Hook) -> Handler:
         async def take(request: Request, **path: str) -> HTTPResponse:

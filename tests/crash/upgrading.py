@@ -9,7 +9,8 @@ import asyncio
 import os
 import signal
 import sys
-from typing import Any, Callable
+from collections.abc import Callable
+from typing import Any
 
 from rasa_handoff.store import Store, schema
 

@@ -2,6 +2,7 @@
 
 import { icon, make, unseen } from "./page-dom.js";
 import { elapsedSince, timeOf } from "./page-time.js";
+import { CALL_FEET } from "./console-callback.js";
 import { Composer } from "./console-composer.js";
 import { faceOf } from "./console-face.js";
 import { Talk } from "./console-talk.js";
@@ -69,7 +70,8 @@ export class ChatPane {
   #renderNothing() {
     const { selected, loaded, talks } = this.#desk;
     const problem = selected ? talks.get(selected)?.problem : null;
-    const quiet = this.#desk.waiting.length + this.#desk.mine.length === 0;
+    const { waiting, callbacks, mine } = this.#desk;
+    const quiet = waiting.length + callbacks.length + mine.length === 0;
     const empty = quiet ? "quiet" : "nothing";
     const state = problem ? "missing" : !loaded || selected ? "loading" : empty;
     if (this.#id === state) return;
@@ -103,12 +105,13 @@ export class ChatPane {
         make(
           "p",
           { class: "chat-where" },
-          chat.state === "closed" ? null : connectionPill(chat),
+          chat.callback ? make("span", {}, "Call back") : null,
+          chat.state === "closed" || chat.callback ? null : connectionPill(chat),
           make("span", {}, channelOf(chat.channel)),
         ),
       ),
       mine ? toolButton("pass", "Hand over", pass, { id: "pass", "aria-haspopup": "dialog" }, "Alt+T") : null,
-      mine ? toolButton("end", "End chat", end, { id: "end", "aria-haspopup": "dialog" }, "Alt+E") : null,
+      mine ? toolButton("end", chat.callback ? "Close" : "End chat", end, { id: "end", "aria-haspopup": "dialog" }, "Alt+E") : null,
       toolButton("details", "Details", details, { id: "show-details", class: "quiet icon-only not-wide" }, "Alt+D"),
     ].filter(Boolean);
   }
@@ -123,8 +126,10 @@ export class ChatPane {
     const here = this.#foot.contains(document.activeElement);
     this.#foot.shown = shown;
     this.#keepDraft();
-    this.#composer = kind === "write" ? new Composer(this.#desk, chat, this.#doing, this.#drafts.get(chat.id)) : null;
-    this.#foot.replaceChildren(this.#composer?.node ?? FEET[kind](chat, this.#doing, agent));
+    const writes = kind === "write" && !chat.callback;
+    const feet = chat.callback ? { ...FEET, ...CALL_FEET } : FEET;
+    this.#composer = writes ? new Composer(this.#desk, chat, this.#doing, this.#drafts.get(chat.id)) : null;
+    this.#foot.replaceChildren(this.#composer?.node ?? feet[kind](chat, this.#doing, agent));
     if (here) this.focus();
   }
 

@@ -174,7 +174,12 @@ export class Desk extends EventTarget {
   }
 
   get waiting() {
-    return this.#sorted((chat) => chat.state === "waiting", "opened_at");
+    return this.#sorted((chat) => chat.state === "waiting" && !chat.callback, "opened_at");
+  }
+
+  /** Who is not there, but wants to be called. */
+  get callbacks() {
+    return this.#sorted((chat) => chat.state === "waiting" && chat.callback, "opened_at");
   }
 
   get mine() {

@@ -2,6 +2,7 @@
 
 import { icon, make, richText } from "./page-dom.js";
 import { elapsedSince, timeOf } from "./page-time.js";
+import { contactOf } from "./console-callback.js";
 import { channelOf, connectionOf, endOf, endedBy } from "./console-words.js";
 
 const pane = document.querySelector("#details");
@@ -70,6 +71,7 @@ export class Details {
         ),
       ),
       chat.end ? endCard(chat) : null,
+      chat.callback && chat.end ? make("section", {}, make("h3", {}, "How to reach the user"), contactOf(chat)) : null,
       facts("Chat", chatFacts(chat)),
       parametersOf(parameters),
     ].filter(Boolean);
@@ -81,16 +83,16 @@ function chatFacts(chat) {
     ["User", make("bdi", { class: "mono" }, chat.user)],
     ["Chat", `#${chat.number}`],
     ["Channel", channelOf(chat.channel)],
-    chat.state !== "closed" && ["Connection", connectionOf(chat)],
+    chat.state !== "closed" && !chat.callback && ["Connection", connectionOf(chat)],
     ["Agent", make("bdi", {}, chat.agent?.name ?? "Nobody yet")],
     chat.group && ["Group", make("bdi", {}, chat.group)],
     chat.priority && ["Priority", make("bdi", {}, chat.priority)],
-    ["Asked for a person", timeOf(chat.opened_at)],
+    [chat.callback ? "Asked for a call" : "Asked for a person", timeOf(chat.opened_at)],
     [
       chat.accepted_at ? "Waited" : "Waiting",
       elapsedSince(chat.opened_at, { until: chat.accepted_at ?? chat.closed_at }),
     ],
-    chat.accepted_at && ["Talking for", elapsedSince(chat.accepted_at, { until: chat.closed_at })],
+    chat.accepted_at && !chat.callback && ["Talking for", elapsedSince(chat.accepted_at, { until: chat.closed_at })],
   ].filter(Boolean);
 }
 

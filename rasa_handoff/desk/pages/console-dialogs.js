@@ -5,6 +5,11 @@ import { initials } from "./page-face.js";
 import { some } from "./console-words.js";
 import { TagField } from "./console-tags.js";
 
+const WORDS = {
+  chat: { title: "End this chat", what: "The user is told, and the bot carries on with them.", button: "End chat" },
+  callback: { title: "Close this request", what: "The bot tells the user nothing of it.", button: "Close" },
+};
+
 /** A `<dialog>` whose form is sent by `submit`; an error it throws is shown and keeps the dialog open. */
 class FormDialog {
   constructor(id) {
@@ -47,10 +52,17 @@ export class CloseDialog extends FormDialog {
   }
 
   /** `close` gets `{reason, note?, tags}`. */
-  open(close) {
+  open(chat, close) {
     this.form.reset();
+    this.#name(chat.callback ? WORDS.callback : WORDS.chat);
     this.#tags.clear();
     this.ask(() => close(this.#answer()));
+  }
+
+  #name({ title, what, button }) {
+    document.querySelector("#close-title").textContent = title;
+    document.querySelector("#close-what").textContent = what;
+    document.querySelector("#close-button").textContent = button;
   }
 
   #answer() {

@@ -1,6 +1,6 @@
 // A round sign for a person: their letters on a colour that stays theirs.
 
-import { make } from "./page-dom.js";
+import { icon, make } from "./page-dom.js";
 import { initials } from "./page-face.js";
 import { isGuest } from "./console-words.js";
 
@@ -8,6 +8,7 @@ const TINTS = 6;
 
 /** The sign of a chat's user; decoration, the name stands beside it. */
 export function faceOf(chat) {
+  if (chat.callback) return make("span", { class: `face tint-${tintOf(chat)}`, "aria-hidden": "true" }, icon("phone"));
   const letters = /\p{L}/u.test(chat.user) && !isGuest(chat) ? initials(chat.user) : String(chat.number % 1000);
   return make("span", { class: `face tint-${tintOf(chat)}`, "aria-hidden": "true" }, letters);
 }

@@ -3,12 +3,14 @@
 import { icon, make, reconcile, unseen } from "./page-dom.js";
 import { elapsedSince, timeOf } from "./page-time.js";
 import { initials } from "./page-face.js";
+import { contactLine } from "./console-callback.js";
 import { faceOf } from "./console-face.js";
 import { channelOf, connectionClass, connectionOf, endOf, userOf } from "./console-words.js";
 
 const LATE = 120;
 const GROUPS = [
   { key: "waiting", title: "Waiting", empty: "Nobody is waiting" },
+  { key: "callbacks", title: "To call back", empty: null },
   { key: "mine", title: "With you", empty: "You have no open chats" },
   { key: "others", title: "With others", empty: null },
   { key: "closed", title: "Recently closed", empty: null },
@@ -82,19 +84,23 @@ function updateItem(node, chat, group, desk) {
 
 function itemParts(chat, { group, unread, typing }) {
   const name = make("strong", { class: "item-name", dir: "auto" }, userOf(chat));
-  const last = typing
-    ? make("span", { class: "item-last is-typing" }, "typing…")
-    : make("span", { class: "item-last", dir: "auto" }, oneLine(chat.last_message) || "No message yet");
   return [
     faceOf(chat),
     make("span", { class: "item-top" }, name, whenOf(chat, group)),
-    make("span", { class: "item-bottom" }, last, unread ? badge(unread) : null),
+    make("span", { class: "item-bottom" }, lastOf(chat, typing), unread ? badge(unread) : null),
     make("span", { class: "item-tags" }, ...tagsOf(chat, group)),
   ];
 }
 
+function lastOf(chat, typing) {
+  if (typing) return make("span", { class: "item-last is-typing" }, "typing…");
+  const text = oneLine(chat.callback ? contactLine(chat) : chat.last_message);
+  return make("span", { class: "item-last", dir: "auto" }, text || "No message yet");
+}
+
 function whenOf(chat, group) {
   if (group === "closed") return make("span", { class: "item-when" }, timeOf(chat.closed_at));
+  if (group === "callbacks") return make("span", { class: "item-when" }, elapsedSince(chat.opened_at));
   if (group !== "waiting") return make("span", { class: "item-when" }, timeOf(chat.last_at ?? chat.opened_at));
   const waits = elapsedSince(chat.opened_at, { late: LATE });
   return make("span", { class: "item-when is-waiting" }, icon("clock"), unseen("waiting "), waits);
@@ -105,7 +111,9 @@ function tagsOf(chat, group) {
   if (chat.group) tags.push(make("span", { dir: "auto" }, chat.group));
   if (chat.priority) tags.push(make("span", { class: "is-priority" }, `${chat.priority} priority`));
   if (group === "others") tags.unshift(make("span", { dir: "auto" }, `with ${chat.agent?.name ?? "another agent"}`));
+  if (chat.callback && group !== "callbacks") tags.unshift(make("span", {}, "Call back"));
   if (group === "closed") return [make("span", {}, endOf(chat.end?.reason ?? "")), ...tags];
+  if (chat.callback) return tags;
   return [make("span", { class: `dot ${connectionClass(chat)}` }, unseen(connectionOf(chat))), ...tags];
 }
 

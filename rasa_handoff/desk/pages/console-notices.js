@@ -33,7 +33,7 @@ export function note(text) {
 /** Say how many wait and how much is unread where the agent sees it from another tab. */
 export function renderTitle(desk) {
   const unread = desk.mine.reduce((sum, chat) => sum + desk.unread(chat), 0);
-  const count = desk.waiting.length + unread;
+  const count = desk.waiting.length + desk.callbacks.length + unread;
   document.title = count > 0 ? `(${count}) Desk` : "Desk";
 }
 
@@ -45,7 +45,7 @@ export function renderBanner(desk) {
 
 /** A chat came into the queue. */
 export function chatWaits(chat) {
-  announce(`${userOf(chat)} is waiting.`);
+  announce(chat.callback ? `${userOf(chat)} wants to be called.` : `${userOf(chat)} is waiting.`);
   ring(660);
 }
 

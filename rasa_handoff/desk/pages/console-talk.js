@@ -60,7 +60,7 @@ export class Talk {
     if (!talk?.transcript || this.#before.shown === talk.transcript) return;
     this.#before.shown = talk.transcript;
     const lines = talk.transcript.map(beforeLine);
-    const open = chat.state === "waiting" || matchMedia("(min-width: 45rem)").matches;
+    const open = chat.state === "waiting" || chat.callback || matchMedia("(min-width: 45rem)").matches;
     const summary = make("summary", {}, icon("down"), `With the bot before · ${some(lines.length, "line")}`);
     this.#before.replaceChildren(
       lines.length

@@ -62,6 +62,7 @@ export function isGuest(chat) {
 
 /** How the list calls a user: a made-up web name says nothing, the chat's number does. */
 export function userOf(chat) {
+  if (chat.callback?.name) return chat.callback.name;
   return isGuest(chat) ? `Guest ${chat.number}` : chat.user;
 }
 

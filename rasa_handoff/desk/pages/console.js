@@ -31,7 +31,7 @@ const doing = {
   sayAgain: (chatId) => replies.again(chatId),
   discard: (chatId, id) => replies.discard(chatId, id),
   pass: () => withOwnChat(() => passing.open(desk, pass)),
-  end: () => withOwnChat(() => closing.open(end)),
+  end: () => withOwnChat(() => closing.open(desk.chat, end)),
   details: () => desk.chat && details.toggle(),
   back: () => go(null),
   next: () => step(1),

@@ -30,6 +30,9 @@ export const say = ({ sender, token }, message, messageId) =>
 
 export const typing = ({ sender, token }, now) => post("typing", { sender, token, typing: now });
 
+/** The user has seen an agent's message. */
+export const read = ({ sender, token }, messageId) => post("read", { sender, token, message_id: messageId });
+
 export const leave = ({ sender, token }) => post("leave", { sender, token });
 
 /** Where everything arrives that is not an answer, from behind the last event that was seen. */

@@ -63,6 +63,15 @@ export class Conversation extends EventTarget {
     return this.withPeople ? api.typing(this.#kept, now) : null;
   }
 
+  /** Tell the agents' side what the user has seen of theirs; what could not be told is told with the next. */
+  tellRead() {
+    for (const line of this.lines) {
+      if (line.who !== "agent" || !line.message_id || line.read) continue;
+      line.read = true;
+      api.read(this.#kept, line.message_id).catch((error) => (line.read = !error.passes));
+    }
+  }
+
   // Asked for at the start and with each message; one conversation is opened all the same.
   #introduce() {
     this.#introducing ??= this.#open().finally(() => (this.#introducing = null));

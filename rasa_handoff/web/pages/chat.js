@@ -178,10 +178,12 @@ find("#banner-button").addEventListener("click", startOver);
 find("#chips").replaceChildren(...SUGGESTIONS.map(suggestion));
 document.addEventListener("visibilitychange", () => {
   if (!document.hidden) unread = 0;
+  if (!document.hidden) conversation.tellRead();
   render();
 });
 conversation.addEventListener("line", ({ detail }) => {
   if (document.hidden && detail.who !== "user") unread += 1;
+  if (!document.hidden) conversation.tellRead();
 });
 conversation.addEventListener("change", render);
 render();

@@ -1,0 +1,43 @@
+"""What a channel says that a user's message carries beside its text."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, cast, get_args
+
+from rasa_handoff.model import Attachment, AttachmentKind
+from rasa_handoff.transcript import clean
+
+MOST = 10  #: of one message
+LONGEST_URL = 2048
+_LONGEST_NAME = 200
+_URL = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
+_KINDS = get_args(AttachmentKind)
+
+
+def in_metadata(metadata: Any) -> tuple[Attachment, ...]:
+    """The attachments in a message's metadata: ``attachments: [{"url", "kind"?, "name"?, "mime"?}]``.
+
+    A channel of Rasa's own has no place for them; the bot's own channels and our chat interface put them
+    there. What is none is left out: metadata is the channel's, and may mean anything.
+    """
+    found = metadata.get("attachments") if isinstance(metadata, Mapping) else None
+    return tuple(_read(found[:MOST])) if isinstance(found, list) else ()
+
+
+def _read(found: list[Any]) -> Iterator[Attachment]:
+    for each in found:
+        url = each.get("url") if isinstance(each, Mapping) else None
+        if isinstance(url, str) and len(url) <= LONGEST_URL and _URL.fullmatch(url):
+            name, mime = _text(each.get("name")), _text(each.get("mime"))
+            yield Attachment(url=clean(url), kind=_kind(each.get("kind"), mime), name=name, mime=mime)
+
+
+def _kind(told: Any, mime: str | None) -> AttachmentKind:
+    kind = told if told in _KINDS else (mime or "").partition("/")[0]
+    return cast("AttachmentKind", kind) if kind in _KINDS else "file"
+
+
+def _text(value: Any) -> str | None:
+    return clean(value)[:_LONGEST_NAME] if isinstance(value, str) and value else None

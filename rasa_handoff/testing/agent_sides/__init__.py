@@ -1,0 +1,66 @@
+"""Small stand-ins of agent systems: what each says and is told, without the people."""
+
+from __future__ import annotations
+
+import pkgutil
+import secrets
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, Literal
+
+from rasa_handoff.model import Json
+from rasa_handoff.testing.stage import Call
+from rasa_handoff.testing.wire import Asked
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Heard:
+    """What a request of the bot's side means to the agents."""
+
+    what: Literal["opened", "said", "ended"]
+    chat: str
+    text: str = ""
+
+
+class AgentSide:
+    """One agent system. Each module of this package has one, called ``Side``."""
+
+    def __init__(self) -> None:
+        self.ours = secrets.token_urlsafe(24)  #: what the bot presents to us
+        self.theirs = secrets.token_urlsafe(24)  #: what we present to the bot
+
+    def section(self, url: str) -> Json:
+        """The backend's settings, for a bot that is to speak to us at *url*."""
+        raise NotImplementedError
+
+    def answer(self, asked: Asked) -> tuple[int, Any]:
+        """What the bot gets for its request: a status and a body."""
+        return 200, {}
+
+    def hear(self, asked: Asked) -> Heard | None:
+        """What the request means; None: nothing that an agent would do something about."""
+        raise NotImplementedError
+
+    def signed(self, call: Call) -> Call:
+        """*call* with what proves that it is ours."""
+        raise NotImplementedError
+
+    def accepting(self, chat: str) -> Call | None:
+        """An agent takes the chat; None where they just begin to write."""
+        return None
+
+    def writing(self, chat: str, text: str) -> Call:
+        raise NotImplementedError
+
+    def ending(self, chat: str) -> Call:
+        raise NotImplementedError
+
+
+def names() -> list[str]:
+    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+
+
+def load(name: str) -> AgentSide:
+    """The agent system *name*, with tokens of its own."""
+    side: AgentSide = import_module(f"{__name__}.{name}").Side()
+    return side
