@@ -15,6 +15,7 @@ from rasa_handoff.client import Client, ClientError, NotAuthorised, ServerRefuse
 from rasa_handoff.errors import ConfigError
 from rasa_handoff.model import Json
 from rasa_handoff.settings import Settings
+from rasa_handoff.testing import agent_sides
 
 FINE, FAILED, WRONG_USAGE, UNREACHABLE, NOT_AUTHORISED = 0, 1, 2, 3, 4
 
@@ -99,6 +100,8 @@ def _add_demo(commands: Any) -> None:
     command.add_argument("--port", type=_port, default=5005, help="of the Rasa server (5005)")
     command.add_argument("--actions-port", type=_port, default=5055, help="of the action server (5055)")
     command.add_argument("--verbose", action="store_true", help="show all that the servers log")
+    names = agent_sides.names()
+    command.add_argument("--backend", choices=names, help="a stand-in of this agent system in the place of the desk")
 
 
 def _add_handoffs(commands: Any) -> None:
@@ -137,6 +140,7 @@ def _demo(asked: argparse.Namespace) -> int:
         port=asked.port,
         actions_port=asked.actions_port,
         verbose=asked.verbose,
+        backend=asked.backend,
         json=asked.json,
     )
     return demo.run(options)

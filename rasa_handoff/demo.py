@@ -21,10 +21,13 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import aiohttp
+from ruamel.yaml import YAML
 
 from rasa_handoff import access
 from rasa_handoff.access import Access
+from rasa_handoff.credentials import SECTION
 from rasa_handoff.errors import HandoffError
+from rasa_handoff.testing.agent_side import Running
 
 BOT = "example_bot"
 ENDPOINTS = "endpoints.yml"
@@ -48,6 +51,7 @@ class Options:
     folder: Path  #: has example_bot/ and endpoints.yml; the servers run there
     port: int = 5005  #: of the Rasa server
     actions_port: int = 5055  #: of the action server
+    backend: str | None = None  #: an agent system whose stand-in takes the place of the desk
     verbose: bool = False  #: show all that the servers log
     json: bool = False  #: say where everything is in one line of JSON
 
@@ -84,8 +88,8 @@ async def _demo(options: Options) -> None:
     for name in ("HANDOFF_URL", "HANDOFF_TOKEN"):
         os.environ.pop(name, None)  # they name another server than the demo's own
     model = await _trained(options)
-    with _endpoints(options) as endpoints:
-        async with _servers(options, model, endpoints) as servers:
+    with _credentials(options) as credentials, _endpoints(options) as endpoints:
+        async with _servers(options, model, credentials, endpoints) as servers:
             await _ready(options, servers)
             _say_where(options, access.find(options.folder))
             await _first_end(servers)
@@ -211,13 +215,13 @@ class _Server:
 
 
 @contextlib.asynccontextmanager
-async def _servers(options: Options, model: Path, endpoints: Path) -> AsyncIterator[list[_Server]]:
+async def _servers(options: Options, model: Path, credentials: Path, endpoints: Path) -> AsyncIterator[list[_Server]]:
     """Both servers; they are ended on the way out, whatever happened."""
     # fmt: off
     actions = ["-m", "rasa_sdk", "--actions", f"{BOT}.actions", "--port", str(options.actions_port)]
     rasa = [
         "-m", "rasa", "run", "--model", str(model), "--port", str(options.port),
-        "--credentials", str(options.folder / BOT / "credentials.yml"), "--endpoints", str(endpoints),
+        "--credentials", str(credentials), "--endpoints", str(endpoints),
     ]
     # fmt: on
     _say(options, "Starting the Rasa server and the action server (a quarter of a minute)")
@@ -280,6 +284,32 @@ def _begin() -> None:
     os.umask(0o077)  # as `umask=` would, which uvloop's subprocesses do not know
     if _prctl is not None:
         _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@contextlib.contextmanager
+def _credentials(options: Options) -> Iterator[Path]:
+    """The bot's credentials.yml; where a backend is asked for, one that leads to its stand-in, which runs here."""
+    path = options.folder / BOT / "credentials.yml"
+    if options.backend is None:
+        yield path
+        return
+    url = f"http://127.0.0.1:{options.port}"
+    agents = Running(options.backend, f"{url}/webhooks/handoff/{options.backend}", show=_show_wire(options))
+    agents.start()
+    channels = YAML(typ="safe").load(path)
+    ours = {"public_url": url, "backends": {options.backend: agents.section}}
+    channels[SECTION] = {**(channels[SECTION] or {}), **ours}
+    with tempfile.TemporaryDirectory(prefix="rasa-handoff-demo-") as temporary:
+        changed = Path(temporary) / path.name
+        changed.write_text(json.dumps(channels), encoding="utf-8")
+        yield changed
+    agents.stop()
+
+
+def _show_wire(options: Options) -> Callable[[str], None]:
+    """Prints what goes over the wire between bot and agents, as text that no program has to read."""
+    stream = sys.stderr if options.json else sys.stdout
+    return lambda text: print(f"\n{text}", file=stream, flush=True)
 
 
 @contextlib.contextmanager
@@ -385,6 +415,9 @@ class _Filter:
 def _say_where(options: Options, found: Access | None) -> None:
     """Tell where everything is and what to do first."""
     base = f"http://localhost:{options.port}/webhooks/handoff"
+    if options.backend is not None:
+        _say_where_without_desk(options, f"{base}/chat/")
+        return
     agents = found.agents if found else ()
     if options.json:
         named = [{"name": agent.name, "token": agent.token} for agent in agents]
@@ -400,6 +433,24 @@ def _say_where(options: Options, found: Access | None) -> None:
   1. Open both pages side by side, and sign in at the console.
   2. On the user's page, write: I want to talk to an agent
   3. At the console, accept the chat, answer, and close it. The bot carries on.
+
+  Ctrl-C stops everything.
+""",
+        flush=True,
+    )
+
+
+def _say_where_without_desk(options: Options, chat: str) -> None:
+    if options.json:
+        print(json.dumps({"chat": chat}), flush=True)
+        return
+    print(
+        f"""
+  The user's page      {chat}
+  The agents           a stand-in of {options.backend}, whose every request and answer is printed here
+
+  1. On the user's page, write: I want to talk to an agent
+  2. The stand-in accepts, and repeats what you write. Write bye, and it ends the chat; the bot carries on.
 
   Ctrl-C stops everything.
 """,

@@ -77,10 +77,9 @@ ORDER = [
     "actions",
     "credentials",
     "client",
-    "demo",
-    "cli",
     "testing.payloads",
     "testing.wire",
+    "testing.calls",
     "testing.stage",
     "testing.contract",
     "testing.agent_sides",
@@ -89,6 +88,8 @@ ORDER = [
     "testing.agent_sides.yellow",
     "testing.agent_side",
     "testing",
+    "demo",
+    "cli",
 ]
 BESIDE = {"__init__", "__main__"}  # the public names, and the command; they load what they need
 USES_RASA = {"dialogue", "reach", "gate", "channel"}

@@ -179,16 +179,19 @@ def _bot(settings: AvaamoSettings, names: Names) -> Json:
 
 
 def _user(settings: AvaamoSettings, names: Names, request: Request) -> Json:
+    contact = request.callback or {}
     known = {name: sources.text(source, request) for name, source in settings.user.sources().items()}
     whole_name = " ".join(filter(None, [known["first_name"], known["last_name"]]))
     custom = {name: sources.value(each, request) for name, each in settings.user.custom_properties.items()}
+    if contact:
+        custom["callback"] = contact
     return {
         "uuid": names.uuid("user", request.sender_id),
         "first_name": known["first_name"],
         "last_name": known["last_name"],
-        "email": known["email"],
+        "email": contact.get("email") or known["email"],
         "custom_properties": custom,
-        "display_name": known["display_name"] or whole_name or None,
+        "display_name": contact.get("name") or known["display_name"] or whole_name or None,
         "layer_id": known["layer_id"],
         "device": {
             "device_uuid": known["device_uuid"] or names.uuid("device", f"{request.channel}:{request.sender_id}"),
@@ -260,6 +263,10 @@ class Avaamo(Backend):
     async def open(self, handoff: Handoff, request: Request) -> Opened:
         await self._tell("request a chat", new_chat_request(self.settings, self._names, handoff, request))
         return Opened(chat_id=self.chat_id_of(handoff))
+
+    async def leave(self, handoff: Handoff, request: Request) -> str:
+        await self._tell("leave a request", new_chat_request(self.settings, self._names, handoff, request))
+        return self.chat_id_of(handoff)
 
     async def accepted(self, handoff: Handoff) -> None:
         request = await self._request_of(handoff)

@@ -165,6 +165,15 @@ class Vonage(Backend):
         return handoff.id
 
     async def open(self, handoff: Handoff, request: Request) -> Opened:
+        values = await self._start_connection("open a chat", handoff, request)
+        numbers = {"to": values["SENDER_PHONE_NUMBER"], "from": values["AGENT_PHONE_NUMBER"]}
+        return Opened(chat_id=handoff.id, notes={"numbers": numbers})
+
+    async def leave(self, handoff: Handoff, request: Request) -> str:
+        await self._start_connection("leave a request", handoff, request)
+        return handoff.id
+
+    async def _start_connection(self, doing: str, handoff: Handoff, request: Request) -> dict[str, str]:
         values = parameters(handoff, request, self.settings)
         body = {
             "sessionId": handoff.id,
@@ -173,9 +182,8 @@ class Vonage(Backend):
                 "parameters": [{"name": name, "value": value} for name, value in values.items()],
             },
         }
-        await self._post("open a chat", self.settings.start_connection, body, handoff.id)
-        numbers = {"to": values["SENDER_PHONE_NUMBER"], "from": values["AGENT_PHONE_NUMBER"]}
-        return Opened(chat_id=handoff.id, notes={"numbers": numbers})
+        await self._post(doing, self.settings.start_connection, body, handoff.id)
+        return values
 
     def parts(self, message: Message) -> Sequence[Message]:
         media = [each for each in message.attachments if media_kind(each)]
@@ -296,9 +304,10 @@ def parameters(handoff: Handoff, request: Request, settings: VonageSettings) -> 
     said = [line.text for line in request.transcript if line.who == "user"]
     started = _moment(next((line.at for line in request.transcript if line.at), handoff.opened_at))
     initial = said[0] if said else ""
+    contact = request.callback or {}
     system = {
-        "SENDER_PHONE_NUMBER": _phone_number(request.sender_id),
-        "PROFILE_NAME": "",
+        "SENDER_PHONE_NUMBER": _phone_number(request.sender_id) or re.sub(r"\D", "", contact.get("phone", "")),
+        "PROFILE_NAME": contact.get("name", ""),
         "AGENT_PHONE_NUMBER": "",
         "CONVERSATION_START_DATE": f"{started:%Y-%m-%d}",
         "CONVERSATION_START_TIME": f"{started:%H:%M:%S}",
@@ -312,7 +321,8 @@ def parameters(handoff: Handoff, request: Request, settings: VonageSettings) -> 
         f"USER.{name}" if name in settings.user_parameters else name: as_text(value)
         for name, value in request.parameters.items()
     }
-    return {**system, **slots, **chosen}
+    details = {f"callback_{name}": value for name, value in contact.items()}
+    return {**system, **slots, **chosen, **details}
 
 
 def _phone_number(sender_id: str) -> str:

@@ -9,14 +9,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from rasa_handoff.testing.calls import Answered, Call
     from rasa_handoff.testing.contract import BackendContract
     from rasa_handoff.testing.payloads import Payloads
-    from rasa_handoff.testing.stage import Answered, Call, Stage, Time, on_stage
+    from rasa_handoff.testing.stage import Stage, Time, on_stage
     from rasa_handoff.testing.wire import Asked, Wire
 
 __all__ = ["Answered", "Asked", "BackendContract", "Call", "Payloads", "Stage", "Time", "Wire", "on_stage"]
 
 _WHERE = {
+    "Answered": "calls",
+    "Call": "calls",
     "BackendContract": "contract",
     "Payloads": "payloads",
     "Asked": "wire",

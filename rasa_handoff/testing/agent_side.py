@@ -1,4 +1,7 @@
-"""Runs a stand-in of an agent system and prints what goes over the wire: `python -m rasa_handoff.testing.agent_side`."""
+"""Runs a stand-in of an agent system, and prints what goes over the wire.
+
+`python -m rasa_handoff.testing.agent_side <backend>`, or with the example bot: `make demo BACKEND=<backend>`.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from typing import Any
 from rasa_handoff.model import Json
 from rasa_handoff.testing import agent_sides
 from rasa_handoff.testing.agent_sides import AgentSide, Heard
-from rasa_handoff.testing.stage import Call
+from rasa_handoff.testing.calls import Call
 from rasa_handoff.testing.wire import Asked, Wire
 
 PORT = 5006

@@ -17,7 +17,8 @@ from rasa_handoff.backends.base import Backend
 from rasa_handoff.errors import ConfigError
 from rasa_handoff.model import EndReason, Handoff, Json, Line, Status
 from rasa_handoff.settings import read_section
-from rasa_handoff.testing.stage import Answered, Call, Stage, on_stage
+from rasa_handoff.testing.calls import Answered, Call
+from rasa_handoff.testing.stage import Stage, on_stage
 from rasa_handoff.testing.wire import Wire
 
 _TEN_MINUTES = 600.0

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import json
 import logging
 import socket
 import time as real_time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from rasa_handoff.runtime import Runtime
 from rasa_handoff.settings import read_section
 from rasa_handoff.store import handoffs
 from rasa_handoff.switchboard import Receipt
+from rasa_handoff.testing.calls import Answered, Call
 from rasa_handoff.web import logs
 from rasa_handoff.web.webhooks import WebhooksApi
 
@@ -43,41 +42,6 @@ class Time:
 
     def advance(self, seconds: float) -> None:
         self._now += seconds
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A request of the agent system to us."""
-
-    method: str
-    path: str  #: below ``/webhooks/handoff/<backend>/``
-    body: Any = None  #: sent as JSON; bytes as they are
-    query: Mapping[str, str] = field(default_factory=dict)
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def content(self) -> bytes:
-        """The body as it goes over the wire; what a signature signs."""
-        if self.body is None:
-            return b""
-        return self.body if isinstance(self.body, bytes) else json.dumps(self.body, ensure_ascii=False).encode()
-
-    def having(self, *, query: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Call:
-        """The same with more in the query and the headers."""
-        return replace(self, query={**self.query, **(query or {})}, headers={**self.headers, **(headers or {})})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """What the agent system got back."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 class Stage:

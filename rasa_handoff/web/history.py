@@ -103,7 +103,7 @@ def as_data(handoff: Handoff, asked: Asked) -> Json:
 def as_html(handoff: Handoff, asked: Asked) -> str:
     """What was said, as a page; all that people wrote is text in it."""
     when = _clock(handoff.opened_at, "%-d %B %Y, %H:%M")
-    about = f"Asked for a person on {when} UTC, by {escape(handoff.channel)}."
+    about = f"Asked for a person on {when} UTC, through the channel {escape(handoff.channel)}."
     said = "\n".join(_days(asked.transcript)) or "<p class=day>Nothing was said, or it is not shown.</p>"
     return _page("Before the handoff", about, f"<main>\n{said}\n</main>\n<footer class=soft>Times are UTC.</footer>")
 

@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import Any, Literal
 
 from rasa_handoff.model import Json
-from rasa_handoff.testing.stage import Call
+from rasa_handoff.testing.calls import Call
 from rasa_handoff.testing.wire import Asked
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rasa_handoff.model import Json
 from rasa_handoff.testing.agent_sides import AgentSide, Heard
-from rasa_handoff.testing.stage import Call
+from rasa_handoff.testing.calls import Call
 from rasa_handoff.testing.wire import Asked
 
 

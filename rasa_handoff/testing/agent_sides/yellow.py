@@ -7,7 +7,7 @@ from typing import Any
 
 from rasa_handoff.model import Json
 from rasa_handoff.testing.agent_sides import AgentSide, Heard
-from rasa_handoff.testing.stage import Call
+from rasa_handoff.testing.calls import Call
 from rasa_handoff.testing.wire import Asked
 
 _WEBHOOK = "integrations/genericIntegration/custom-live-agent"

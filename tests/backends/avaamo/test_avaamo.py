@@ -28,7 +28,7 @@ from rasa_handoff.errors import ConfigError, Malformed
 from rasa_handoff.events import AgentMessage
 from rasa_handoff.model import Attachment, EndReason, Handoff, Json, Line, Message, Person, Request, Status
 from rasa_handoff.settings import read_section
-from rasa_handoff.testing import Answered, Asked, BackendContract, Call, Payloads, Stage, Wire
+from rasa_handoff.testing import Answered, Asked, BackendContract, Call, Payloads, Stage, Wire, on_stage
 
 payloads = Payloads(__file__)
 
@@ -100,6 +100,45 @@ class TestAvaamoByOAuth2(Speaks, BackendContract):
 
     def agree(self, wire: Wire) -> None:
         wire.when("POST", "/token", body={"access_token": "t1", "token_type": "Bearer", "expires_in": 3600})
+
+
+class TestCallingBack(Speaks):
+    """A request that is left when nobody is there."""
+
+    CONTACT = {"name": "Ann Lee", "phone": "0151 2345678", "email": "ann@example.com"}  # noqa: RUF012
+    NAME = "6a2d01cc-126d-4f00-bbcf-4c281bff4374"
+
+    async def left(self, stage: Stage, wire: Wire) -> Json:
+        """The event that the live agent got."""
+        request = Request(sender_id="ann", channel="handoff", callback=self.CONTACT)
+        await stage.runtime.callbacks.leave(self.NAME, request)
+        await stage.until(lambda: events(wire))
+        return events(wire)[0]
+
+    async def test_it_is_a_chat_request_with_how_to_reach_the_user(self, tmp_path: Path) -> None:
+        with Wire() as wire:
+            async with on_stage(tmp_path, Avaamo, self.section(wire.url), secrets=self.secrets) as stage:
+                event = await self.left(stage, wire)
+        assert (event["event_type"], event["chat_request"]["uuid"]) == ("new_chat_request", self.NAME)
+        assert event["user"]["custom_properties"] == {"callback": self.CONTACT}
+        assert (event["user"]["display_name"], event["user"]["email"]) == ("Ann Lee", "ann@example.com")
+
+    async def test_nobody_waits_in_it(self, tmp_path: Path) -> None:
+        """It is not among the requests that wait, and who takes it or writes in it hears that nobody is there."""
+        with Wire() as wire:
+            async with on_stage(tmp_path, Avaamo, self.section(wire.url), secrets=self.secrets) as stage:
+                await self.left(stage, wire)
+                await stage.until(lambda: self.has_chat(stage))
+                handoff = await stage.handoff()
+                calls = (self.accepting(handoff), self.writing(handoff, "Hello?", 1), self.closing(handoff))
+                answers = [await stage.ask(self.signed(call)) for call in calls]
+                listed = await stage.ask(self.signed(Call(method="GET", path=f"{ROOT}/conversations/requests.json")))
+                assert [answer.status for answer in answers] == [409, 409, 204]
+                assert listed.json == {"requests": []}
+                assert stage.to_user == []
+
+    async def has_chat(self, stage: Stage) -> bool:
+        return (await stage.handoff()).chat_id is not None
 
 
 # -- what we say, object by object ------------------------------------------------------------

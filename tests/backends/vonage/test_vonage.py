@@ -112,6 +112,22 @@ class TestStartConnection:
         assert asked.json == payloads["start_connection_corrected"]
         assert (opened.chat_id, opened.status) == (SESSION, Status.QUEUED)
 
+    async def test_a_request_to_call_back_has_how_to_reach_the_user(self, tmp_path: Path) -> None:
+        contact = {"name": "Ann Lee", "phone": "+44 7700 900000", "time": "after six"}
+        request = Request(sender_id="ann", channel="handoff", callback=contact, parameters={"order_no": 4711})
+        with Wire() as wire:
+            async with on_stage(tmp_path, Vonage, section(wire.url), secrets=(KEY, START_TOKEN)) as stage:
+                await stage.runtime.callbacks.leave(SESSION, request)
+                await stage.until(lambda: wire.taken("POST", "/start"))
+                answer = await stage.ask(outbound(SESSION, {"text": "Hello?"}))
+                assert (answer.status, stage.to_user) == (404, [])
+        body = wire.taken("POST", "/start")[0].json
+        values = {each["name"]: each["value"] for each in body["history"]["parameters"]}
+        assert body["sessionId"] == SESSION
+        assert (values["PROFILE_NAME"], values["SENDER_PHONE_NUMBER"]) == ("Ann Lee", "447700900000")
+        assert {f"callback_{name}": text for name, text in contact.items()}.items() <= values.items()
+        assert values["order_no"] == "4711"
+
     def test_the_transcription_has_one_key_each_in_order(self) -> None:
         lines = [Line(who="user", text="a"), Line(who="bot", text="b"), Line(who="bot", text="c")]
         assert transcription(lines, settings().speakers) == [{"user": "a"}, {"agent": "b"}, {"agent": "c"}]
