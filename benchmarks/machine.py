@@ -35,8 +35,9 @@ def memory(pid: int) -> int:
 
 
 def describe() -> str:
-    model = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
-        platform.machine(),
-    )
-    return f"{len(os.sched_getaffinity(0))} cores of {model}, Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    """What the numbers were measured on."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    number = len(os.sched_getaffinity(0))
+    versions = f"Python {platform.python_version()}, SQLite {sqlite3.sqlite_version}"
+    return f"{number} cores of {names[0] if names else platform.machine()}, {versions}"

@@ -81,7 +81,7 @@ class ManyOpen:
 
     @property
     def ratio(self) -> float:
-        return median(few.per_s / many.per_s for few, many in zip(self.few.runs, self.many.runs))
+        return median(few.per_s / many.per_s for few, many in zip(self.few.runs, self.many.runs, strict=True))
 
 
 async def bytes_per_open_handoff(server: Server, count: int) -> tuple[float, float]:

@@ -11,6 +11,7 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -185,13 +186,14 @@ class Servers:
 
 
 @contextmanager
-def running(folder: Path, core: int) -> Iterator[Servers]:
-    """Servers that are stopped at the end, whatever it is."""
-    servers = Servers(folder, core)
-    try:
-        yield servers
-    finally:
-        servers.stop()
+def running(core: int) -> Iterator[Servers]:
+    """Servers that are stopped at the end, whatever it is, and whose folders are gone then."""
+    with tempfile.TemporaryDirectory(prefix="rasa-handoff-") as folder:
+        servers = Servers(Path(folder), core)
+        try:
+            yield servers
+        finally:
+            servers.stop()
 
 
 def _environment() -> dict[str, str]:
@@ -217,9 +219,10 @@ def trained_model() -> Path:
     MODELS.mkdir(exist_ok=True)
     for old in MODELS.glob("benchmarks-*.tar.gz"):
         old.unlink()
-    command = ["train", "--domain", BOT / "domain.yml", "--data", BOT / "data", "--config", BOT / "config.yml"]
+    files = ["--domain", str(BOT / "domain.yml"), "--data", str(BOT / "data"), "--config", str(BOT / "config.yml")]
+    out = ["--out", str(MODELS), "--fixed-model-name", model.name]
     made = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "rasa", *command, "--out", MODELS, "--fixed-model-name", model.name],
+        [sys.executable, "-W", "ignore", "-m", "rasa", "train", *files, *out],
         env=_environment(),
         cwd=MODELS,
         capture_output=True,
@@ -229,4 +232,3 @@ def trained_model() -> Path:
         raise Trouble(f"the bot could not be trained:\n{made.stdout[-2000:]}{made.stderr[-2000:]}")
     shutil.rmtree(MODELS / ".rasa", ignore_errors=True)
     return model
-

@@ -52,9 +52,14 @@ class Runs:
     def cpu_us(self) -> float:
         return median(run.cpu_us for run in self.runs)
 
+    @property
+    def share(self) -> float:
+        """How much of the core the server had."""
+        return median(run.cpu / run.seconds for run in self.runs)
+
     def ratio_to(self, others: Runs) -> float:
         """How fast this is beside *others*; the median over the rounds, each of which had both."""
-        return median(run.per_s / other.per_s for run, other in zip(self.runs, others.runs))
+        return median(run.per_s / other.per_s for run, other in zip(self.runs, others.runs, strict=True))
 
 
 async def run(

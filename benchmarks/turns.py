@@ -8,7 +8,7 @@ from statistics import median
 
 from benchmarks.conversations import TEXT, dealt
 from benchmarks.servers import Server
-from benchmarks.throughput import Run, Runs, run
+from benchmarks.throughput import Runs, run
 from benchmarks.wire import Sink, closed_loop, post
 
 _CONNECTIONS = 4  #: a turn keeps the core busy by itself
@@ -52,7 +52,7 @@ class GateOverhead:
     @property
     def ratio(self) -> float:
         """The median of the rounds."""
-        pairs = zip(self.seconds["plugin"], self.seconds["plain"])
+        pairs = zip(self.seconds["plugin"], self.seconds["plain"], strict=True)
         return median(plugin / plain for plugin, plain in pairs)
 
     @property
@@ -72,6 +72,7 @@ class ActionRelay:
 
     async def round(self, count: int, *, counts: bool = True) -> None:
         self._rounds += 1
-        done: Run = await run(self._plain, self._sink, _turns(f"forward-{self._rounds}", TEXT, count), lanes=_CONNECTIONS)
+        requests = _turns(f"forward-{self._rounds}", TEXT, count)
+        done = await run(self._plain, self._sink, requests, lanes=_CONNECTIONS)
         if counts:
             self.runs.runs.append(done)

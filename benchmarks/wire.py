@@ -10,9 +10,10 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Callable
+from functools import partial
+from typing import Any
 
 _END_OF_HEAD = b"\r\n\r\n"
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
@@ -180,7 +181,8 @@ async def closed_loop(port: int, lanes: Sequence[Sequence[bytes]]) -> Answers:
             over.set()
 
     for lane in lanes:
-        await loop.create_connection(lambda lane=lane: _LoadConnection(iter(lane), answers, one_over), "127.0.0.1", port)
+        made = partial(_LoadConnection, iter(lane), answers, one_over)
+        await loop.create_connection(made, "127.0.0.1", port)
     await over.wait()
     return answers
 
@@ -201,7 +203,9 @@ class _OpenConnection(asyncio.Protocol):
             self._answers.statuses[head[9:12]] += 1
 
 
-async def open_loop(port: int, requests: Sequence[bytes], gaps: Sequence[float], connections: int) -> tuple[Answers, list[float]]:
+async def open_loop(
+    port: int, requests: Sequence[bytes], gaps: Sequence[float], connections: int
+) -> tuple[Answers, list[float]]:
     """Send each request when its time has come, answered or not; when that was, by `time.monotonic`.
 
     The connections take turns.
@@ -213,7 +217,7 @@ async def open_loop(port: int, requests: Sequence[bytes], gaps: Sequence[float],
         _, connection = await loop.create_connection(lambda: _OpenConnection(answers), "127.0.0.1", port)
         open_connections.append(connection)
     due, intended = time.monotonic() + 0.1, []
-    for number, (request, gap) in enumerate(zip(requests, gaps)):
+    for number, (request, gap) in enumerate(zip(requests, gaps, strict=True)):
         due += gap
         if (early := due - time.monotonic()) > 0:
             await asyncio.sleep(early)

@@ -13,13 +13,14 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rasa_handoff import demo
+from rasa_handoff.testing import agent_sides
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -29,12 +30,12 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 class Demo:
     """`rasa-handoff demo` in a folder and on ports of its own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *more: str) -> None:
         self.port, self.actions_port = _free_port(), _free_port()
         command = [sys.executable, "-m", "rasa_handoff", "demo", "--json"]
         ports = ["--port", str(self.port), "--actions-port", str(self.actions_port)]
         self.process = subprocess.Popen(
-            [*command, *ports],
+            [*command, *ports, *more],
             cwd=folder,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
             text=True,
@@ -48,6 +49,14 @@ class Demo:
         """Those of its ports that somebody listens on."""
         return [port for port in (self.port, self.actions_port) if _listens(port)]
 
+    def say(self, text: str) -> Any:
+        """What a user gets for saying *text*."""
+        body = json.dumps({"sender": "ann", "message": text}).encode()
+        url = f"http://127.0.0.1:{self.port}/webhooks/handoff/webhook"
+        request = urllib.request.Request(url, body, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.load(answer)
+
     def servers(self) -> list[int]:
         """The processes that the demo started."""
         listed = subprocess.check_output(["ps", "-o", "pid=", "--ppid", str(self.process.pid)], text=True)
@@ -55,17 +64,28 @@ class Demo:
 
 
 @pytest.fixture
-def running(tmp_path: Path) -> Iterator[Demo]:
+def folder(tmp_path: Path) -> Path:
+    """A copy of what the demo runs."""
     asyncio.run(demo._trained(demo.Options(folder=ROOT)))
     for name in ("example_bot", "models"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     shutil.copy(ROOT / "endpoints.yml", tmp_path)
-    started = Demo(tmp_path)
+    return tmp_path
+
+
+@contextmanager
+def started(demo: Demo) -> Iterator[Demo]:
     try:
-        yield started
+        yield demo
     finally:
-        started.process.terminate()
-        started.process.communicate(timeout=30)
+        demo.process.terminate()
+        demo.process.communicate(timeout=30)
+
+
+@pytest.fixture
+def running(folder: Path) -> Iterator[Demo]:
+    with started(Demo(folder)) as running:
+        yield running
 
 
 def test_it_says_where_everything_is_and_ctrl_c_ends_it_all(running: Demo) -> None:
@@ -78,6 +98,13 @@ def test_it_says_where_everything_is_and_ctrl_c_ends_it_all(running: Demo) -> No
     running.process.send_signal(signal.SIGINT)
     assert running.process.wait(30) == 0
     assert running.answers() == []
+
+
+def test_the_stand_in_of_an_agent_system_takes_a_chat(folder: Path) -> None:
+    with started(Demo(folder, "--backend", agent_sides.names()[0])) as running:
+        assert running.where == {"chat": f"http://localhost:{running.port}/webhooks/handoff/chat/"}
+        assert "getting a person" in running.say("I want to talk to an agent")[0]["text"]
+        assert becomes_true(lambda: running.say("hello?")[0]["custom"]["handoff"]["status"] == "active")
 
 
 def test_when_a_server_ends_the_demo_says_so_and_ends_the_other(running: Demo) -> None:

@@ -70,6 +70,19 @@ async def test_a_refusal_can_be_read_unless_it_is_for_another_time(wire: Wire, h
             await http.ask("ask", "POST", wire.url, body={}, also=also)
 
 
+async def test_a_request_can_have_more_time_than_others(wire: Wire) -> None:
+    http = Http("acme", timeout=0.1)
+    for timeout, patient in ((None, False), (3.0, True)):
+        wire.stall(0.4)
+        try:
+            await http.ask("ask", "POST", wire.url, body={}, timeout=timeout)
+        except TemporaryError:
+            assert not patient
+        else:
+            assert patient
+    await http.close()
+
+
 async def test_nobody_there_is_worth_another_try(wire: Wire, http: Http) -> None:
     wire.down()
     with pytest.raises(TemporaryError):

@@ -110,7 +110,7 @@ class Names:
         return signing.alias(self._secret, "avaamo conversation", sender_id)[:32]
 
     def uuid(self, kind: str, name: str) -> str:
-        return str(uuid.UUID(signing.alias(self._secret, f"avaamo {kind}", name)[:32]))
+        return str(uuid.UUID(signing.alias(self._secret, f"avaamo {kind}", name)[:32], version=4))
 
 
 # What we say: one function for each object of the documentation

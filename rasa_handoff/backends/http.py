@@ -18,6 +18,7 @@ from rasa_handoff.errors import BackendError, ChatGone, Malformed, TemporaryErro
 from rasa_handoff.model import Json
 
 TIMEOUT = 10.0  #: seconds for a whole request
+OPEN_TIMEOUT = 60.0  #: … that opens a chat: longer than anybody waits for it, so that a late one can be closed again
 LARGEST_ANSWER = 64 * 1024  #: bytes
 _AGAIN = {408, 425, 429}  #: and everything from 500 on
 _GONE = 410
@@ -71,6 +72,7 @@ class Http:
         form: Mapping[str, str] | None = None,
         heed: bool = True,
         also: Container[int] = (),
+        timeout: float | None = None,
     ) -> Reply:
         """Ask once; never follows a redirect.
 
@@ -79,6 +81,7 @@ class Http:
             body: sent as JSON.
             form: sent as a form, when there is no *body*.
             also: of the other statuses those whose bodies say what is wrong: their replies are given, too.
+            timeout: seconds for this request, if they are others.
             heed: whether the body of a success matters; if not, it may be anything, and is not given.
 
         Raises:
@@ -90,7 +93,12 @@ class Http:
         known = {} if body is None else {"Content-Type": "application/json"}
         try:
             async with self._opened().request(
-                method, url, data=data, headers={**known, **(headers or {})}, allow_redirects=False
+                method,
+                url,
+                data=data,
+                headers={**known, **(headers or {})},
+                allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout) if timeout else self._timeout,
             ) as reply:
                 content = await self._read(reply, doing) if heed or not reply.ok else await _skip(reply)
         except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:

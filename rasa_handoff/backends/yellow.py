@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from rasa_handoff import signing, strict_json
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.base import Answer, Backend, Opened, Surroundings, Webhook, hook
-from rasa_handoff.backends.http import Http, Reply
+from rasa_handoff.backends.http import OPEN_TIMEOUT, TIMEOUT, Http, Reply
 from rasa_handoff.errors import BackendError, Malformed, NotAuthentic, Refused, Unavailable, WebhookError
 from rasa_handoff.events import (
     AgentAway,
@@ -378,7 +378,7 @@ class Yellow(Backend):
 
     async def _create(self, doing: str, handoff: Handoff, request: Request) -> Json:
         ticket = ticket_of(self.settings, handoff, request, self.around.history_url(handoff))
-        return await self._call(doing, "createTicket", user_of(self.settings, request), ticket)
+        return await self._call(doing, "createTicket", user_of(self.settings, request), ticket, OPEN_TIMEOUT)
 
     def parts(self, message: Message) -> Sequence[Message]:
         return parts_of(message)
@@ -413,12 +413,12 @@ class Yellow(Backend):
         ticket = {**ticket, "ticketId": handoff.notes.get("ticketId", handoff.chat_id)}
         await self._call(doing, action, user, {**ticket, **_place(self.settings, handoff)})
 
-    async def _call(self, doing: str, action: str, user: Json, ticket: Json) -> Json:
+    async def _call(self, doing: str, action: str, user: Json, ticket: Json, timeout: float = TIMEOUT) -> Json:
         settings = self.settings
         url = f"{read_url(settings.url)}/{action}/{quote(settings.company, safe='')}"
         headers = {"Authorization": f"Bearer {settings.token}" if settings.bearer else settings.token}
         body = {"body": {"user": user, "ticket": ticket}}
-        reply = await self._http.ask(doing, "POST", url, body=body, headers=headers, also=_SAY_WHY)
+        reply = await self._http.ask(doing, "POST", url, body=body, headers=headers, also=_SAY_WHY, timeout=timeout)
         return self._taken(doing, reply, [settings.token, *user.values(), ticket.get("message")])
 
     def _taken(self, doing: str, reply: Reply, private: list[Any]) -> Json:

@@ -7,6 +7,7 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,15 +16,23 @@ from rasa_handoff.store import schema
 
 Row = tuple[Any, ...]
 _NAMED = re.compile(r"(?<!:):([a-z_]+)")
-_PREPARING = 7_361_034  #: the advisory lock of a process that creates or upgrades the tables
+_HOLDING = 7_361_035  #: the advisory lock of the process that delivers
 _FATE_KNOWN_WITHIN = 5.0  #: seconds
+_WAIT_FOR_ANOTHER = 10.0  #: seconds for a process that is ending to end
+# A process whose machine is gone is noticed within half a minute.
+_CONNECTING = {
+    "application_name": "rasa_handoff",
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+}
 
 
 class Connection(Protocol):
     """What the writer and the readers need of a database driver."""
 
     def begin(self) -> int | None: ...  #: the transaction's number, where `was_committed` can tell of it
-    def begin_alone(self) -> None: ...  #: wait until no other process has one of these
     def was_committed(self, transaction: int) -> bool: ...
     def commit(self) -> None: ...
     def rollback(self) -> None: ...
@@ -60,7 +69,7 @@ def prepare(connection: Connection) -> None:
         StoreError: it failed, and the database is as it was.
     """
     try:
-        connection.begin_alone()
+        connection.begin()
         connection.run("CREATE TABLE IF NOT EXISTS handoff_schema (version INTEGER NOT NULL)", {})
         row = connection.one("SELECT version FROM handoff_schema", {})
         if row is None:
@@ -109,8 +118,9 @@ class SQLite:
             os.close(lock)
             raise StoreInUse(
                 f"another process writes the database {self.path}, and SQLite serves one Rasa process. "
-                "Stop the other one, run with one Sanic worker, or share a PostgreSQL database by setting "
-                "`database: postgresql://…` under rasa_handoff.HandoffInput in credentials.yml"
+                "Stop the other one, or run with one Sanic worker. For a second server beside it PostgreSQL is "
+                "the way: `database: postgresql://…` under rasa_handoff.HandoffInput in credentials.yml, a "
+                "database for each"
             )
         self._lock = lock
 
@@ -192,7 +202,7 @@ class SQLiteConnection:
 
 
 class PostgreSQL:
-    """A server, for more than one Rasa process."""
+    """A database on a server, which outlives the machine that Rasa runs on."""
 
     name = "postgresql"
     reads_block = True
@@ -204,18 +214,40 @@ class PostgreSQL:
             raise StoreError("a PostgreSQL database needs psycopg2: pip install 'rasa_handoff[postgres]'") from error
         self._url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
         self._driver = psycopg2
+        self._holding: PostgreSQLConnection | None = None
         # A dropped connection may come as any of them, a plain DatabaseError included.
         self.lost: tuple[type[Exception], ...] = (psycopg2.Error,)
 
     def hold(self) -> None:
-        """PostgreSQL takes many processes."""
+        """Make this process the only one that delivers from the database, until `let_go` or its end.
+
+        Two would deliver everything twice. One that is just ending is waited for.
+
+        Raises:
+            StoreInUse: another process has it.
+            StoreError: the server cannot be reached.
+        """
+        holding = self.connect()
+        end = time.monotonic() + _WAIT_FOR_ANOTHER
+        while not (row := holding.one(f"SELECT pg_try_advisory_lock({_HOLDING})", {})) or not row[0]:
+            if time.monotonic() > end:
+                holding.close()
+                raise StoreInUse(
+                    "another Rasa process works with this PostgreSQL database, and one database serves one "
+                    "Rasa process at a time. Stop the other one, or give this one a database of its own"
+                )
+            time.sleep(0.2)
+        self._holding = holding
 
     def let_go(self) -> None:
-        """Nothing was held."""
+        if self._holding is not None:
+            with suppress(self._driver.Error):
+                self._holding.close()
+            self._holding = None
 
     def connect(self) -> PostgreSQLConnection:
         try:
-            raw = self._driver.connect(self._url, connect_timeout=5, application_name="rasa_handoff")
+            raw = self._driver.connect(self._url, **_CONNECTING)
         except self._driver.OperationalError as error:
             # The driver's message can repeat the connection string, password included.
             raise StoreError(
@@ -249,9 +281,6 @@ class PostgreSQLConnection:
     def begin(self) -> int:
         self._cursor.execute("BEGIN; SELECT txid_current()")
         return int(self._cursor.fetchone()[0])
-
-    def begin_alone(self) -> None:
-        self._cursor.execute(f"BEGIN; SELECT pg_advisory_xact_lock({_PREPARING})")
 
     def was_committed(self, transaction: int) -> bool:
         """Whether a commit was made whose answer was lost with its connection.

@@ -12,7 +12,8 @@ from rasa_handoff.store.writer import Tx
 _NEXT = "SELECT coalesce(max(id), 0) + 1 FROM handoff_stream WHERE sender_id = :sender_id"
 _INSERT = (
     "INSERT INTO handoff_stream (sender_id, id, event, data, at, source, waiting) "
-    "VALUES (:sender_id, :id, :event, :data, :at, :source, :waiting) ON CONFLICT (sender_id, source) WHERE source IS NOT NULL DO NOTHING"
+    "VALUES (:sender_id, :id, :event, :data, :at, :source, :waiting) "
+    "ON CONFLICT (sender_id, source) WHERE source IS NOT NULL DO NOTHING"
 )
 _FIELDS = "SELECT sender_id, id, event, data FROM handoff_stream "
 _AFTER = _FIELDS + "WHERE sender_id = :sender_id AND id > :after ORDER BY id LIMIT :most"

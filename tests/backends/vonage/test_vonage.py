@@ -159,6 +159,11 @@ class TestStartConnection:
     def test_a_phone_number_is_taken_from_channels_that_have_one(self, sender: str, number: str) -> None:
         assert self.parameters(sender_id=sender)["SENDER_PHONE_NUMBER"] == number
 
+    def test_the_conversation_began_with_its_first_line(self) -> None:
+        found = parameters(handoff(opened_at=STARTED + 86_400.0), self.REQUEST, settings())
+        began = found["CONVERSATION_START_DATE"], found["CONVERSATION_START_TIME"]
+        assert began == ("2022-11-08", "15:13:48")
+
     def test_a_slot_of_a_system_parameters_name_is_its_value(self) -> None:
         assert self.parameters(parameters={"PROFILE_NAME": "Ann Example"})["PROFILE_NAME"] == "Ann Example"
 
@@ -463,6 +468,15 @@ class TestVonage(BackendContract):
         for asked in wire.taken("POST", "/status"):
             assert asked.json["message_uuid"] == answer.json["message_uuid"]
             assert asked.json["sessionId"] == opened.id
+
+    async def test_a_status_has_the_numbers_of_both_sides(self, tmp_path: Path, wire: Wire) -> None:
+        chosen = {"AGENT_PHONE_NUMBER": "text:447700900001"}
+        async with _on_stage(tmp_path, {**self.section(wire.url), "system_parameters": chosen}) as stage:
+            opened = await stage.request("whatsapp:+447700900000")
+            assert self.took(await self.ask(stage, self.writing(opened, "Hi", 1)))
+            await stage.until(lambda: len(_states(wire)) == 2)
+        for asked in wire.taken("POST", "/status"):
+            assert (asked.json["to"], asked.json["from"]) == ("447700900000", "447700900001")
 
     async def test_media_reach_the_user(self, stage: Stage) -> None:
         opened = await stage.request()
