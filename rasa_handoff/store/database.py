@@ -177,7 +177,6 @@ class SQLiteConnection:
     def begin(self) -> None:
         self._execute("BEGIN IMMEDIATE")
 
-    begin_alone = begin
 
     def was_committed(self, transaction: int) -> bool:
         """A commit that failed here has not been made."""
