@@ -23,7 +23,7 @@ demo:
 
 test:
 	@$(INSTALL) --extras test,dev --programs
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 check:
 	@$(INSTALL) --extras test,dev

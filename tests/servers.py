@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -58,16 +59,21 @@ def trained(session_minutes: float | None = None) -> Path:
     for file in files:
         digest.update(file.read_bytes())
     model = CACHE / f"{digest.hexdigest()[:16]}.tar.gz"
-    if not model.exists():
-        domain = bot / "domain"
-        if session_minutes is not None:
-            domain = _with_sessions_of(session_minutes, CACHE / f"domain-{digest.hexdigest()[:16]}")
-        command = ["-m", "rasa", "train", "--config", bot / "config.yml", "--domain", domain, "--data", bot / "data"]
-        command += ["--out", CACHE, "--fixed-model-name", model.name.removesuffix(".tar.gz")]
-        subprocess.run(
-            [sys.executable, *map(str, command)], cwd=ROOT, env=_ENVIRONMENT, check=True, capture_output=True
-        )
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "training").open("w") as lock:  # several test processes may want the same model
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not model.exists():
+            _train(model, bot, session_minutes)
     return model
+
+
+def _train(model: Path, bot: Path, session_minutes: float | None) -> None:
+    domain = bot / "domain"
+    if session_minutes is not None:
+        domain = _with_sessions_of(session_minutes, CACHE / f"domain-{model.name}")
+    command = ["-m", "rasa", "train", "--config", bot / "config.yml", "--domain", domain, "--data", bot / "data"]
+    command += ["--out", CACHE, "--fixed-model-name", model.name.removesuffix(".tar.gz")]
+    subprocess.run([sys.executable, *map(str, command)], cwd=ROOT, env=_ENVIRONMENT, check=True, capture_output=True)
 
 
 def _with_sessions_of(minutes: float, folder: Path) -> Path:

@@ -126,6 +126,7 @@ class BackendContract:
         await self.accept(stage, opened)
         handoff = await stage.handoff(sender_id)
         assert handoff.status is Status.ACTIVE
+        await stage.until(stage.all_sent)
         return handoff
 
     def texts(self, wire: Wire) -> list[str]:

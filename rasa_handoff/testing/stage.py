@@ -20,7 +20,7 @@ from rasa_handoff.backends.base import Backend
 from rasa_handoff.model import Delivery, Handoff, Json, Message, Request, new_id
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.settings import read_section
-from rasa_handoff.store import handoffs
+from rasa_handoff.store import deliveries, handoffs
 from rasa_handoff.switchboard import Receipt
 from rasa_handoff.testing.calls import Answered, Call
 from rasa_handoff.web import logs
@@ -161,6 +161,11 @@ class Stage:
         """The responses of the bot that were said to this user, in order."""
         came = [delivery for handoff, delivery in self.to_user if handoff.sender_id == sender_id]
         return [each.body["response"] for each in came if each.kind == "notice"]
+
+    async def all_sent(self) -> bool:
+        """Whether nothing waits to be told to the agent system."""
+        waiting = await self.runtime.store.read(deliveries.pending)
+        return not any(delivery.target == "agent" for delivery in waiting)
 
     async def until(self, true: Callable[[], Any], seconds: float = 5.0) -> None:
         """Wait until something holds (or an awaited something); fail loudly when it does not."""
