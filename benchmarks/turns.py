@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 from statistics import median
 
-from benchmarks.conversations import TEXT, dealt
+from benchmarks.conversations import CONNECTIONS, TEXT, dealt, open_handoffs, user_says
 from benchmarks.servers import Server
 from benchmarks.throughput import Runs, run
 from benchmarks.wire import Sink, closed_loop, post
@@ -62,17 +62,29 @@ class GateOverhead:
 
 
 class ActionRelay:
-    """Every message through NLU, a policy and a custom action that forwards it."""
+    """A message to the agent through NLU, a policy and a custom action, and one through the plugin, by turns."""
 
-    def __init__(self, plain: Server, sink: Sink) -> None:
+    def __init__(self, plain: Server, plugin: Server, sink: Sink) -> None:
         self._plain = plain
+        self._plugin = plugin
         self._sink = sink
         self._rounds = 0
-        self.runs = Runs()
+        self.by_action, self.by_plugin = Runs(), Runs()
+
+    async def prepare(self) -> None:
+        self._users = [f"relayed-{number}" for number in range(CONNECTIONS)]
+        await open_handoffs(self._plugin, self._users, "rest")
 
     async def round(self, count: int, *, counts: bool = True) -> None:
+        """Measure each once; the plugin with ten times as many, for it is done with them sooner."""
         self._rounds += 1
         requests = _turns(f"forward-{self._rounds}", TEXT, count)
-        done = await run(self._plain, self._sink, requests, lanes=_CONNECTIONS)
+        by_action = await run(self._plain, self._sink, requests, lanes=_CONNECTIONS)
+        by_plugin = await run(self._plugin, self._sink, user_says(self._users, 10 * count), filled=True)
         if counts:
-            self.runs.runs.append(done)
+            self.by_action.runs.append(by_action)
+            self.by_plugin.runs.append(by_plugin)
+
+    @property
+    def ratio(self) -> float:
+        return self.by_plugin.ratio_to(self.by_action)

@@ -17,7 +17,7 @@ from sanic import Blueprint, Sanic
 from sanic.request import Request
 from sanic.response import HTTPResponse
 
-from rasa_handoff import access
+from rasa_handoff import access, heap
 from rasa_handoff import strict_json as read
 from rasa_handoff.backends import settings_models
 from rasa_handoff.desk import api as desk_api
@@ -134,11 +134,12 @@ class HandoffInput(InputChannel):
             Mailbox(runtime.store),
             settings,
             lambda handoff_id: runtime.outbox.nudge(handoff_id),
+            heap.settle,
         )
         self._stack.enter_context(gate.installed())
         user.watch(runtime)
         desk_api.listen(runtime)
-        self._runtime, self._gate = runtime, gate
+        self._runtime, self._gate, self._reach = runtime, gate, reach
         await runtime.open(reach)
 
     async def _guard(self, app: Sanic, loop: Any = None) -> None:
@@ -150,6 +151,7 @@ class HandoffInput(InputChannel):
         if self._runtime is not None:
             runtime, self._runtime = self._runtime, None
             await runtime.stop()
+            await self._reach.close()
 
     async def _leave(self, app: Sanic, loop: Any = None) -> None:
         # Only now: until the last request is answered, no message may slip past the gate.

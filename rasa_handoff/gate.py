@@ -38,6 +38,7 @@ class Gate:
 
     Args:
         nudge: called with the id of the handoff whose user has just written: they are there.
+        loaded: called when the bot has a new model.
     """
 
     def __init__(
@@ -47,12 +48,14 @@ class Gate:
         mailbox: Mailbox,
         settings: Settings,
         nudge: Callable[[str], None],
+        loaded: Callable[[], None] = lambda: None,
     ) -> None:
         self._switchboard = switchboard
         self._mailbox = mailbox
         self._dialogue = dialogue
         self._settings = settings
         self._nudge = nudge
+        self._loaded = loaded
         self._guarded: WeakSet[Any] = WeakSet()  # what a model reload replaces may go
         self._end_words = frozenset(word.casefold() for word in settings.end_words)
 
@@ -100,6 +103,7 @@ class Gate:
 
         processor.handle_message = handle_message
         processor.trigger_external_user_uttered = trigger_external_user_uttered
+        self._loaded()
 
     async def handle(self, message: UserMessage, to_bot: Callable[[UserMessage], Awaitable[Any]]) -> Any:
         """A user's message, with the conversation's lock held."""

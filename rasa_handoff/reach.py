@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import aiohttp
@@ -49,6 +50,9 @@ class Outlet:
 
     async def show(self, handoff: Handoff, delivery_id: str, state: Json) -> None:
         """Show where the handoff stands, where the channel has a place for it."""
+
+    async def close(self) -> None:
+        """The server stops."""
 
 
 class StreamOutlet(Outlet):
@@ -137,10 +141,31 @@ class CallbackOutlet(Outlet):
     """Rasa's callback channel, which would only log that its callback failed."""
 
     def __init__(self, endpoint: EndpointConfig) -> None:
-        self._endpoint = endpoint
+        self._endpoint = _KeptEndpoint(endpoint)
 
     def output(self, sender_id: str) -> OutputChannel:
         return _Callback(self._endpoint)
+
+    async def close(self) -> None:
+        await self._endpoint.close()
+
+
+class _KeptEndpoint(EndpointConfig):
+    """An endpoint that keeps its connections, where Rasa's opens one for each request."""
+
+    def __init__(self, endpoint: EndpointConfig) -> None:
+        self.__dict__.update(vars(endpoint))
+        self._session: aiohttp.ClientSession | None = None
+
+    @asynccontextmanager
+    async def session(self) -> AsyncIterator[aiohttp.ClientSession]:
+        if self._session is None:
+            self._session = super().session()
+        yield self._session
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
 
 
 class _Callback(CollectingOutputChannel):
@@ -178,8 +203,8 @@ class Reach:
         self._faces = faces or Faces()
         self._dialogue = dialogue
         self._channels = channels
-        self._own = StreamOutlet(store, waiting=False)
         self._mailbox = StreamOutlet(store, waiting=True)
+        self._outlets: dict[str, Outlet] = {"handoff": StreamOutlet(store, waiting=False)}
         self._kinds: dict[str, Callable[[Handoff, Delivery], Awaitable[None]]] = {
             "message": self._message,
             "notice": self._notice,
@@ -192,11 +217,19 @@ class Reach:
     async def __call__(self, handoff: Handoff, delivery: Delivery) -> None:
         await self._kinds[delivery.kind](handoff, self._faces.in_delivery(delivery))
 
+    async def close(self) -> None:
+        """The server stops."""
+        for outlet in self._outlets.values():
+            await outlet.close()
+
     def outlet(self, channel: str) -> Outlet:
         """The way to the users of *channel*."""
-        if channel == "handoff":
-            return self._own
-        found = self._named(channel)
+        known = self._outlets.get(channel)
+        if known is None:
+            known = self._outlets[channel] = self._outlet_for(self._named(channel))
+        return known
+
+    def _outlet_for(self, found: InputChannel | None) -> Outlet:
         if isinstance(found, CallbackInput):
             return CallbackOutlet(found.callback_endpoint)
         if isinstance(found, SocketIOInput):

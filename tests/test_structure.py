@@ -70,6 +70,7 @@ ORDER = [
     "desk.backend",
     "desk.openapi",
     "desk.api",
+    "heap",
     "dialogue",
     "reach",
     "gate",

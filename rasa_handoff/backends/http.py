@@ -8,10 +8,12 @@ from collections.abc import Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from time import time
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from rasa_handoff import strict_json
 from rasa_handoff.errors import BackendError, ChatGone, Malformed, TemporaryError
@@ -94,7 +96,7 @@ class Http:
         try:
             async with self._opened().request(
                 method,
-                url,
+                _parsed(url),
                 data=data,
                 headers={**known, **(headers or {})},
                 allow_redirects=False,
@@ -109,7 +111,7 @@ class Http:
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=self._timeout, trust_env=False, auto_decompress=True)
+            self._session = aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar())
         return self._session
 
     async def _read(self, reply: aiohttp.ClientResponse, doing: str) -> bytes:
@@ -133,6 +135,12 @@ class Http:
             return
         detail = "a redirect, which is not followed; set the address it leads to" if status < 400 else ""
         raise BackendError(self._who, doing, status, detail)
+
+
+@lru_cache(4096)
+def _parsed(url: str) -> URL:
+    """Taking a URL apart costs as much as sending a small message."""
+    return URL(url)
 
 
 async def _skip(reply: aiohttp.ClientResponse) -> bytes:

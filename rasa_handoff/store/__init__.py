@@ -49,7 +49,7 @@ class Store:
         except BaseException:
             self._database.let_go()
             raise
-        if self._database.reads_block:
+        if self._database.waits:
             self._readers = ThreadPoolExecutor(1, "handoff-reader")
         self._writer = Writer(self._database, connection, self.tell)
 

@@ -17,6 +17,7 @@ from rasa_handoff.store import schema
 Row = tuple[Any, ...]
 _NAMED = re.compile(r"(?<!:):([a-z_]+)")
 _HOLDING = 7_361_035  #: the advisory lock of the process that delivers
+_WAIT_FOR_FILE = 5000  #: milliseconds
 _FATE_KNOWN_WITHIN = 5.0  #: seconds
 _WAIT_FOR_ANOTHER = 10.0  #: seconds for a process that is ending to end
 # A process whose machine is gone is noticed within half a minute.
@@ -33,6 +34,7 @@ class Connection(Protocol):
     """What the writer and the readers need of a database driver."""
 
     def begin(self) -> int | None: ...  #: the transaction's number, where `was_committed` can tell of it
+    def begin_waiting(self) -> int | None: ...  #: the same, where somebody else may have the database for a while
     def was_committed(self, transaction: int) -> bool: ...
     def commit(self) -> None: ...
     def rollback(self) -> None: ...
@@ -46,7 +48,7 @@ class Database(Protocol):
     """Where the data is."""
 
     name: str
-    reads_block: bool  #: a read waits for a network, so it belongs in a thread
+    waits: bool  #: its statements wait for a network, so they belong in a thread
     lost: tuple[type[Exception], ...]  #: errors after which the connection is of no more use
 
     def hold(self) -> None: ...
@@ -69,7 +71,7 @@ def prepare(connection: Connection) -> None:
         StoreError: it failed, and the database is as it was.
     """
     try:
-        connection.begin()
+        connection.begin_waiting()
         connection.run("CREATE TABLE IF NOT EXISTS handoff_schema (version INTEGER NOT NULL)", {})
         row = connection.one("SELECT version FROM handoff_schema", {})
         if row is None:
@@ -90,7 +92,7 @@ class SQLite:
     """One file, one process that writes it."""
 
     name = "sqlite"
-    reads_block = False
+    waits = False
     lost: tuple[type[Exception], ...] = (sqlite3.OperationalError,)
 
     def __init__(self, path: Path) -> None:
@@ -133,6 +135,7 @@ class SQLite:
         connection = SQLiteConnection(sqlite3.connect(self.path, isolation_level=None, check_same_thread=False))
         try:
             connection.pragma("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=1000", "cache_size=-16000")
+            connection.pragma("busy_timeout=0")  # the event loop must not wait; see `begin_waiting`
         except sqlite3.Error as error:
             connection.close()
             raise StoreError(f"cannot open the database {self.path}: {error}") from error
@@ -177,6 +180,13 @@ class SQLiteConnection:
     def begin(self) -> None:
         self._execute("BEGIN IMMEDIATE")
 
+    def begin_waiting(self) -> None:
+        """`begin`, while a backup or a shell may hold the file."""
+        self.pragma(f"busy_timeout={_WAIT_FOR_FILE}")
+        try:
+            self.begin()
+        finally:
+            self.pragma("busy_timeout=0")
 
     def was_committed(self, transaction: int) -> bool:
         """A commit that failed here has not been made."""
@@ -204,7 +214,7 @@ class PostgreSQL:
     """A database on a server, which outlives the machine that Rasa runs on."""
 
     name = "postgresql"
-    reads_block = True
+    waits = True
 
     def __init__(self, url: str) -> None:
         try:
@@ -280,6 +290,8 @@ class PostgreSQLConnection:
     def begin(self) -> int:
         self._cursor.execute("BEGIN; SELECT txid_current()")
         return int(self._cursor.fetchone()[0])
+
+    begin_waiting = begin
 
     def was_committed(self, transaction: int) -> bool:
         """Whether a commit was made whose answer was lost with its connection.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any
 
 from rasa_handoff.model import Deadline, EndReason, Handoff, Line, Person, Request, Status
@@ -183,15 +184,35 @@ def _handoff(row: Row) -> Handoff:
         chat_id=row[6],
         end_reason=EndReason(row[7]) if row[7] else None,
         group=row[8],
-        agent=Person(**json.loads(row[9])) if row[9] else None,
+        agent=_person(row[9]) if row[9] else None,
         queue_position=row[10],
         accepted_at=row[11],
         closed_at=row[12],
         settled=bool(row[13]),
         last_seq=row[14],
-        deadlines={name: Deadline(due=each[0], warn=each[1]) for name, each in json.loads(row[15]).items()},
-        notes=json.loads(row[16]),
+        deadlines=_deadlines_in(row[15]),
+        notes=_notes_in(row[16]),
     )
+
+
+# A conversation is read several times for each message, and these seldom change between; nobody changes
+# them in place, for what is frozen stays as it is.
+
+
+@lru_cache(4096)
+def _person(text: str) -> Person:
+    return Person(**json.loads(text))
+
+
+@lru_cache(4096)
+def _deadlines_in(text: str) -> dict[str, Deadline]:
+    return {name: Deadline(due=each[0], warn=each[1]) for name, each in json.loads(text).items()}
+
+
+@lru_cache(4096)
+def _notes_in(text: str) -> dict[str, Any]:
+    notes: dict[str, Any] = json.loads(text)
+    return notes
 
 
 _STATUS = {status.value: status for status in Status}

@@ -1,5 +1,8 @@
 """The one writer: commits whatever has gathered in one transaction.
 
+Where statements do not wait (SQLite) they run in the event loop, and only the commit, which waits for
+the disk, in a thread: statement by statement the two would take the interpreter's lock from each other.
+
 While one commit waits for the disk, the next changes gather; so a slow disk costs time per
 batch and not per message. A change is a function of the transaction; it may run twice (when
 another one of its batch fails), so it does nothing but read and write through it.
@@ -14,6 +17,7 @@ import time
 import traceback
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
@@ -93,7 +97,7 @@ class _Job:
 
 
 class Writer:
-    """A thread with the one connection that writes.
+    """The one connection that writes, used by the event loop and by a thread in turn.
 
     Args:
         committed: called in the event loop with the facts of each batch, before its futures are done.
@@ -105,7 +109,10 @@ class Writer:
         self._committed = committed
         self._in_doubt: tuple[int, list[_Job]] | None = None  #: a commit that may have been made
         self._loop = asyncio.get_running_loop()
-        self._queue: SimpleQueue[_Job | None] = SimpleQueue()
+        self._gathered: deque[_Job] = deque()
+        self._queue: SimpleQueue[tuple[list[_Job], bool] | None] = SimpleQueue()
+        self._idle = asyncio.Event()  #: no batch is under way; while one is, what is submitted gathers
+        self._idle.set()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="handoff-writer", daemon=True)
         self._thread.start()
@@ -115,38 +122,64 @@ class Writer:
         if self._closed:
             raise StoreError("the database is closed: the server is stopping")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._queue.put(_Job(change, future))
+        self._gathered.append(_Job(change, future))
+        if self._idle.is_set():
+            self._idle.clear()
+            self._loop.call_soon(self._turn)
         return future
 
     async def close(self) -> None:
         """Commit what has been submitted, then stop."""
         self._closed = True
+        await self._idle.wait()
         self._queue.put(None)
         await self._loop.run_in_executor(None, self._thread.join)
 
+    def _turn(self) -> None:
+        """Hand the next batch to the thread."""
+        batch = [self._gathered.popleft() for _ in range(min(len(self._gathered), _LARGEST_BATCH))]
+        if batch:
+            self._queue.put((batch, self._run_here(batch)))
+        else:
+            self._idle.set()
+
+    def _run_here(self, batch: list[_Job]) -> bool:
+        """Run *batch* in a transaction that is left open; False if the thread has to begin anew."""
+        connection = self._connection
+        if connection is None or self._database.waits:
+            return False
+        try:
+            connection.begin()
+            return all(job.run(connection) for job in batch)
+        except Exception as error:
+            log.debug("store.batch_failed jobs=%s error=%s", len(batch), type(error).__name__)
+            return False
+
     def _work(self) -> None:
-        stopping = False
-        while not stopping:
-            batch, stopping = self._gather()
-            if batch:
+        while (item := self._queue.get()) is not None:
+            batch, ran = item
+            if not (ran and self._finished(batch)):
                 self._commit(batch)
-                self._settle(batch)
+            self._settle(batch, self._next)
         if self._connection is not None:
             self._connection.close()
 
-    def _gather(self) -> tuple[list[_Job], bool]:
-        job = self._queue.get()
-        batch: list[_Job] = []
-        while job is not None:
-            batch.append(job)
-            if len(batch) == _LARGEST_BATCH or self._queue.empty():
-                return batch, False
-            job = self._queue.get()
-        return batch, True
-
-    def _settle(self, batch: list[_Job]) -> None:
+    def _finished(self, batch: list[_Job]) -> bool:
+        """Commit what the event loop ran."""
         try:
-            self._loop.call_soon_threadsafe(self._tell, batch)
+            self._make_durable(batch, None)
+        except Exception as error:
+            self._reset(error)
+            return False
+        return True
+
+    def _next(self, batch: list[_Job]) -> None:
+        self._tell(batch)
+        self._turn()
+
+    def _settle(self, batch: list[_Job], tell: Callable[[list[_Job]], None]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(tell, batch)
         except RuntimeError:  # the loop is gone; what was committed is on disk all the same
             log.debug("store.loop_closed jobs=%s", len(batch))
 
@@ -159,6 +192,7 @@ class Writer:
 
     def _commit(self, batch: list[_Job]) -> None:
         """Run and commit *batch* in one transaction; if one of it fails, each in its own."""
+        self._forget_half()
         groups = deque([batch])
         while groups:
             group = groups.popleft()
@@ -170,12 +204,18 @@ class Writer:
             if not self._commit_together(group, transaction):
                 groups.extend([job] for job in group)
 
+    def _forget_half(self) -> None:
+        """Roll back what the event loop began and could not finish."""
+        if self._connection is not None:
+            with suppress(Exception):  # a connection that is lost says so at the next begin
+                self._connection.rollback()
+
     def _begin(self) -> int | None:
         try:
-            return self._connected().begin()
+            return self._connected().begin_waiting()
         except self._database.lost as error:  # perhaps long ago, while nobody used it
             self._reset(error)
-            return self._connected().begin()
+            return self._connected().begin_waiting()
 
     def _commit_together(self, group: list[_Job], transaction: int | None) -> bool:
         """Run *group* and commit; False if nothing of it stays, and each is to be tried in its own transaction."""
@@ -245,7 +285,7 @@ class Writer:
         if connection.was_committed(transaction):
             for job in group:
                 job.committed, job.error = True, None
-            self._settle(group)
+            self._settle(group, self._tell)
         self._in_doubt = None
 
 
