@@ -55,7 +55,8 @@ def _last(pause: re.Pattern[str], text: str, end: int) -> int:
     """Where the last pause before *end* is over; 0 if there is none."""
     last = 0
     for found in pause.finditer(text, 0, end):
-        last = found.end()
+        if not _is_inside(text, found.end()):
+            last = found.end()
     return last
 
 

@@ -484,7 +484,7 @@ class Switchboard:
     def _close(self, tx: Tx, handoff: Handoff, reason: EndReason, *, tell_agents: bool) -> Handoff:
         if handoff.status is Status.REQUESTED:  # the bot still holds the conversation
             return self.refused(tx, handoff, reason)
-        self._drop_unread(tx, handoff)
+        self._put_aside_unread(tx, handoff)
         handoff = _ended(handoff, reason, self._now(), settled=False)
         if tell_agents and handoff.chat_id is not None:
             handoff = self._post(tx, handoff, "agent", "close", {"reason": reason.value})
@@ -493,13 +493,13 @@ class Switchboard:
         log.info("handoff.closed id=%s backend=%s reason=%s", handoff.id, handoff.backend, reason.value)
         return self._update(tx, handoff)
 
-    def _drop_unread(self, tx: Tx, handoff: Handoff) -> None:
-        """No agent came who would read what waited for one."""
+    def _put_aside_unread(self, tx: Tx, handoff: Handoff) -> None:
+        """No agent came who would read what waited for one: it is for people to see, and goes nowhere."""
         if not self._waits_for_agent(handoff):
             return
         for delivery in deliveries.pending_of(tx, handoff.id):
             if self.waits(handoff, delivery):
-                deliveries.done(tx, delivery.id)
+                deliveries.failed(tx, replace(delivery, state="dead", error="no agent came who would read it"))
 
     async def settled(self, handoff: Handoff) -> None:
         """The bot knows that *handoff* is over."""

@@ -37,7 +37,7 @@ class Recorder(Backend):
 
     name = "desk"  # under the one name that settings know without an account
 
-    class settings_model(BaseModel):  # noqa: N801
+    class settings_model(BaseModel):
         agents: list[Any] = []
 
     def __init__(self) -> None:

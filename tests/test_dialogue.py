@@ -173,9 +173,7 @@ async def test_what_people_said_is_in_the_tracker_only_when_asked_for(talk: Talk
 
 
 async def test_a_message_that_was_meant_for_the_bot_after_all_is_answered_by_it(talk: Talk) -> None:
-    handoff = Handoff(
-        id="h", sender_id=talk.user, channel="rest", backend="desk", status=Status.CLOSED, opened_at=0.0
-    )
+    handoff = Handoff(id="h", sender_id=talk.user, channel="rest", backend="desk", status=Status.CLOSED, opened_at=0.0)
     output = CollectingOutputChannel()
     await talk.dialogue.say_again(handoff, Message(id="m", who="user", text="what are your opening hours?"), output)
     assert "9:00" in output.messages[0]["text"]
@@ -234,7 +232,9 @@ def of(channel: str) -> Handoff:
 
 
 async def test_what_waits_for_a_rest_user_comes_once_with_their_next_answer(talk: Talk) -> None:
-    message = Message(id="m", who="agent", text="come by", attachments=(Attachment(url="https://x/y.png", kind="image"),))
+    message = Message(
+        id="m", who="agent", text="come by", attachments=(Attachment(url="https://x/y.png", kind="image"),)
+    )
     handoff = SimpleNamespace(**{name: getattr(of("rest"), name) for name in ("channel", "id")}, sender_id=talk.user)
     await talk.reach(handoff, delivery(message))  # type: ignore[arg-type]
     answers = await talk.say("hello")

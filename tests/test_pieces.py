@@ -66,6 +66,19 @@ def test_characters_count_as_javascript_counts_them() -> None:
     assert pieces("🚲" * 10, 8) == ["🚲🚲🚲🚲", "🚲🚲🚲🚲", "🚲🚲"]
 
 
+@pytest.mark.parametrize(
+    "character", [each for each in CHARACTERS if len(each) > 1 and " " not in each and "\n" not in each]
+)
+@pytest.mark.parametrize("before", range(12))
+def test_no_character_is_torn_apart(character: str, before: int) -> None:
+    found = pieces("x" * before + character * 20, 24)
+    assert [piece.lstrip("x") for piece in found] == [character * piece.count(character) for piece in found]
+
+
+def test_the_two_halves_of_a_line_end_stay_together() -> None:
+    assert pieces("One two three fo\r\nfive", 17) == ["One two three ", "fo\r\nfive"]
+
+
 @given(st.lists(st.sampled_from(CHARACTERS)).map("".join), st.integers(min_value=20, max_value=50))
 def test_pieces_fit_and_tear_no_character_apart(text: str, longest: int) -> None:
     found = pieces(text, longest)

@@ -323,6 +323,22 @@ async def test_an_agent_who_is_faster_than_a_refusal_keeps_the_chat(stage: Stage
     assert "replay" not in stage.kinds_to_user()
 
 
+async def test_where_an_agent_was_faster_than_a_refusal_nobody_else_is_asked(
+    database: str, tmp_path: Path, time: Time
+) -> None:
+    stage = Stage(database, tmp_path, time, route=[{"to": "desk"}, {"to": "desk"}])
+    await stage.up()
+
+    async def late(handoff: Handoff) -> Exception:
+        await stage.happen(AgentMessage(chat_id="c1", sender_id="ann", event_id="e1", agent=BO, text="Hi"))
+        return TemporaryError("desk", "open")
+
+    stage.agents.answer = late
+    assert (await stage.request()).status is Status.ACTIVE
+    assert len(stage.agents.opened) == 1
+    await stage.down()
+
+
 async def test_an_agent_who_is_faster_than_a_late_answer_keeps_the_chat(
     database: str, tmp_path: Path, time: Time
 ) -> None:
@@ -480,13 +496,14 @@ async def test_back_in_the_queue_it_waits_again(patient: Stage) -> None:
     await patient.until(lambda: arrived(patient)[-2:] == ["one", "two"])
 
 
-async def test_what_no_agent_came_for_goes_nowhere(patient: Stage) -> None:
+async def test_what_no_agent_came_for_is_put_aside_and_goes_nowhere(patient: Stage) -> None:
     handoff = await patient.request()
     await patient.say("one")
     await patient.happen(Closed(chat_id=handoff.id, reason=EndReason.REJECTED))
     await patient.until(lambda: "settle" in patient.kinds_to_user())
     left = await patient.runtime.store.read(deliveries.unfinished)
-    assert [delivery for delivery in left if delivery.target == "agent"] == []
+    aside = [(delivery.state, delivery.error) for delivery in left if delivery.target == "agent"]
+    assert aside == [("dead", "no agent came who would read it")]
     assert arrived(patient) == []
 
 

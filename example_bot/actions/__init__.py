@@ -40,8 +40,6 @@ class ForgetCallback(Action):
     def name(self) -> str:
         return "action_forget_callback"
 
-    def run(
-        self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: DomainDict
-    ) -> list[EventType]:
+    def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: DomainDict) -> list[EventType]:
         """Forget what was asked for."""
         return [SlotSet(slot) for slot in ("callback_name", "callback_phone", "callback_time")]
