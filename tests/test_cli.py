@@ -60,7 +60,7 @@ def known(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
 
 
 def test_handoffs_shows_who_is_with_whom_and_for_how_long(known: Server, capsys: Any) -> None:
-    known.answers["GET /handoffs"] = 200, {"handoffs": [HANDOFF]}
+    known.answers["GET /handoffs"] = 200, {"handoffs": [{**HANDOFF, "opened_at": time.time() - 690}]}
     assert cli.main(["handoffs"]) == cli.FINE
     heads, row = capsys.readouterr().out.splitlines()
     assert heads.split() == ["AGE", "STATUS", "USER", "CHANNEL", "BACKEND", "AGENT", "ID"]
