@@ -521,10 +521,7 @@ def faults_in(section: BaseModel, checks: Mapping[str, Callable[[Any], object]])
 
 
 def _read_database(text: str) -> str:
-    remedy = (
-        "write sqlite:///.rasa_handoff/handoff.db, "
-        "or postgresql://user:password@host/name for one on a server"
-    )
+    remedy = "write sqlite:///.rasa_handoff/handoff.db, or postgresql://user:password@host/name for one on a server"
     if re.match(r"sqlite:///[^:?]", text) or re.match(r"postgresql(\+psycopg2)?://.", text):
         return text
     if text.startswith("postgres://"):
