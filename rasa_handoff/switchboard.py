@@ -525,12 +525,17 @@ class Switchboard:
         return self._update(tx, handoff)
 
     async def recover(self) -> None:
-        """After a restart: end what was being opened, since nobody waits for the answer any more."""
+        """After a restart: end what was being opened, since nobody waits for the answer any more, and what has
+        no agent system any more, since the settings have changed."""
         await self._store.write(self._recover)
 
     def _recover(self, tx: Tx) -> None:
         for handoff in handoffs.unsettled_in(tx, Status.REQUESTED):
             self.refused(tx, handoff, EndReason.FAILED)
+        for status in (Status.QUEUED, Status.ACTIVE):
+            for handoff in handoffs.unsettled_in(tx, status):
+                if handoff.backend not in self._backends:
+                    self._close(tx, handoff, EndReason.FAILED, tell_agents=False)
 
     def reported(self, tx: Tx, handoff: Handoff, delivery: Delivery) -> None:
         """What became of an agent's message, for a backend that wants to know for certain."""

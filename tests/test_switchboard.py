@@ -576,3 +576,13 @@ async def test_an_event_that_names_another_conversation_is_for_nobody(stage: Sta
     with pytest.raises(UnknownChat):
         await stage.happen(AgentMessage(chat_id=handoff.id, sender_id="bob", text="for Bob"))
     assert (await stage.happen(AgentMessage(chat_id=handoff.id, sender_id="ann", text="for Ann"))).agent is None
+
+
+async def test_a_handoff_whose_agent_system_left_the_settings_ends_at_the_start(stage: Stage) -> None:
+    await stage.request()
+    del stage.runtime.backends["desk"]  # type: ignore[attr-defined]
+    await stage.runtime.switchboard.recover()
+    handoff = await stage.handoff()
+    assert handoff is not None
+    assert (handoff.status, handoff.end_reason) == (Status.CLOSED, EndReason.FAILED)
+    await stage.until(lambda: "settle" in stage.kinds_to_user())
