@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from rasa_handoff import signing, strict_json
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.base import Answer, Backend, Opened, Surroundings, Webhook, hook
-from rasa_handoff.backends.http import Http, Reply
+from rasa_handoff.backends.http import OPEN_TIMEOUT, TIMEOUT, Http, Reply
 from rasa_handoff.backends.oauth import OAuth2, OAuth2Settings
 from rasa_handoff.errors import BackendError, Conflict, Malformed
 from rasa_handoff.events import AgentJoined, AgentMessage, Closed
@@ -261,7 +261,8 @@ class Avaamo(Backend):
     # -- to the live agent --------------------------------------------------------------------
 
     async def open(self, handoff: Handoff, request: Request) -> Opened:
-        await self._tell("request a chat", new_chat_request(self.settings, self._names, handoff, request))
+        event = new_chat_request(self.settings, self._names, handoff, request)
+        await self._tell("request a chat", event, OPEN_TIMEOUT)
         return Opened(chat_id=self.chat_id_of(handoff))
 
     async def leave(self, handoff: Handoff, request: Request) -> str:
@@ -293,15 +294,13 @@ class Avaamo(Backend):
             raise BackendError(self.name, "tell of a chat", detail="it was deleted meanwhile")
         return request
 
-    async def _tell(self, doing: str, event: Json) -> None:
-        if self._oauth2 is None:
-            await self._post(doing, event, {})
-        else:
-            await self._oauth2.call(lambda token: self._post(doing, event, {"Authorization": f"Bearer {token}"}))
+    async def _tell(self, doing: str, event: Json, timeout: float = TIMEOUT) -> None:
+        async def post(token: str | None = None) -> Reply:
+            headers = {**self.settings.headers, **({"Authorization": f"Bearer {token}"} if token else {})}
+            url = self.settings.webhook_url
+            return await self._http.ask(doing, "POST", url, body={"event": event}, headers=headers, timeout=timeout)
 
-    async def _post(self, doing: str, event: Json, headers: dict[str, str]) -> Reply:
-        headers = {**self.settings.headers, **headers}
-        return await self._http.ask(doing, "POST", self.settings.webhook_url, body={"event": event}, headers=headers)
+        await (self._oauth2.call(post) if self._oauth2 else post())
 
     # -- from the live agent ------------------------------------------------------------------
 

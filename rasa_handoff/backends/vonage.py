@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from rasa_handoff import signing, strict_json
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.base import Answer, Backend, Opened, Webhook, hook
-from rasa_handoff.backends.http import Http
+from rasa_handoff.backends.http import OPEN_TIMEOUT, TIMEOUT, Http
 from rasa_handoff.errors import Conflict, Malformed, NotAuthentic, WebhookError
 from rasa_handoff.events import AgentMessage, Closed, MessageStatus
 from rasa_handoff.model import (
@@ -182,7 +182,7 @@ class Vonage(Backend):
                 "parameters": [{"name": name, "value": value} for name, value in values.items()],
             },
         }
-        await self._post(doing, self.settings.start_connection, body, handoff.id)
+        await self._post(doing, self.settings.start_connection, body, handoff.id, OPEN_TIMEOUT)
         return values
 
     def parts(self, message: Message) -> Sequence[Message]:
@@ -210,10 +210,10 @@ class Vonage(Backend):
             key = f"{status.message_id}.{status.state}"
             await self._post("report a status", self.settings.status_delivery, body, key)
 
-    async def _post(self, doing: str, endpoint: Endpoint, body: Json, key: str) -> None:
+    async def _post(self, doing: str, endpoint: Endpoint, body: Json, key: str, timeout: float = TIMEOUT) -> None:
         # The bodies have no ids; who wants to recognise what was sent again finds one in this header.
         headers = {"Idempotency-Key": key, **endpoint.headers}
-        await self._http.ask(doing, "POST", endpoint.url, body=body, headers=headers, heed=False)
+        await self._http.ask(doing, "POST", endpoint.url, body=body, headers=headers, heed=False, timeout=timeout)
 
     # -- from the agents ----------------------------------------------------------------------
 
