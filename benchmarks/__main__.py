@@ -44,9 +44,11 @@ Figures = dict[str, Any]
 async def messages(started: Servers, sink: Sink, model: Path) -> tuple[Figures, Figures]:
     """Both ways at full speed, then the user's way at 500 a second, then what an open handoff weighs."""
     limit, plugin = started.limit(), started.plugin("plugin", servers.PLUGIN, model)
+    bare_route = started.bare_route(model)
     await limit.ready()
     await plugin.ready("/webhooks/handoff/")
-    speed = Throughput(limit, plugin, sink)
+    await bare_route.ready("/webhooks/rest/")
+    speed = Throughput(limit, plugin, bare_route, sink)
     await speed.prepare(conversations=256)
     await speed.round(2000, counts=False)
     for _ in range(9):
@@ -63,10 +65,12 @@ async def messages(started: Servers, sink: Sink, model: Path) -> tuple[Figures, 
     }
     details = {
         "reply_per_s": round(speed.reply.per_s),
+        "bare_route_ratio": round(speed.bare.ratio_to(speed.forward), 2),
         "core_us_per_message": {
             "forward": round(speed.forward.cpu_us),
             "relay": round(speed.relay.cpu_us),
             "reply": round(speed.reply.cpu_us),
+            "bare_route": round(speed.bare.cpu_us),
         },
         "share_of_the_core": round(speed.forward.share, 2),
         f"ms_at_{PER_S}": {f"p{share * 100:g}": round(percentile(late, share), 1) for share in (0.5, 0.9, 0.99, 0.999)},

@@ -153,14 +153,19 @@ class Servers:
         (folder / "credentials.yml").write_text(text)
         return self._rasa(name, port, model)
 
+    def bare_route(self, model: Path) -> Server:
+        """Rasa with a forwarder that keeps nothing in the place of bot and plugin."""
+        (self.folder("bare_route") / "credentials.yml").write_text(_PLAIN)
+        return self._rasa("bare_route", PLAIN, model, program="benchmarks.bare_route")
+
     def folder(self, name: str) -> Path:
         folder = self._folder / name
         folder.mkdir(exist_ok=True)
         return folder
 
-    def _rasa(self, name: str, port: int, model: Path) -> Server:
+    def _rasa(self, name: str, port: int, model: Path, program: str = "benchmarks.rasa_server") -> Server:
         (self.folder(name) / "endpoints.yml").write_text(_ENDPOINTS.format(actions=ACTIONS))
-        command = ["-m", "benchmarks.rasa_server", "run", "-p", str(port), "-m", str(model)]
+        command = ["-m", program, "run", "-p", str(port), "-m", str(model)]
         return self._start(name, port, [*command, "--credentials", "credentials.yml", "--endpoints", "endpoints.yml"])
 
     def _start(self, name: str, port: int, command: list[str]) -> Server:

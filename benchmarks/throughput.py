@@ -79,14 +79,15 @@ async def run(
 
 
 class Throughput:
-    """Forward, relay and reply in turn."""
+    """Forward, relay, reply, and a forwarder on Rasa's route, in turn."""
 
-    def __init__(self, limit: Server, plugin: Server, sink: Sink) -> None:
+    def __init__(self, limit: Server, plugin: Server, bare_route: Server, sink: Sink) -> None:
         self._limit = limit
         self._plugin = plugin
+        self._bare_route = bare_route
         self._sink = sink
         self._said = 0
-        self.forward, self.relay, self.reply = Runs(), Runs(), Runs()
+        self.forward, self.relay, self.reply, self.bare = Runs(), Runs(), Runs(), Runs()
 
     async def prepare(self, conversations: int) -> None:
         """Open the handoffs: as many whose users come by Rasa's rest channel as by its callback channel."""
@@ -105,7 +106,9 @@ class Throughput:
         self._said += count
         if messages_kept(self._plugin) != 2 * self._said:
             raise Trouble(f"{2 * self._said} messages were accepted, {messages_kept(self._plugin)} are in the store")
+        bare = await run(self._bare_route, self._sink, user_says(self._users, count), filled=True)
         if counts:
+            self.bare.runs.append(bare)
             self.forward.runs.append(forwarded)
             self.relay.runs.append(relayed)
             self.reply.runs.append(replied)
