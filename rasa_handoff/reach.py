@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import time
@@ -23,6 +24,7 @@ from rasa_handoff.store import Store, stream
 
 log = logging.getLogger(__name__)
 
+CALLBACK_TIMEOUT = 10.0  #: seconds; Rasa would wait 300, and its lock on the conversation lives 60
 _AGAIN_LATER = {408, 409, 425, 429}
 
 
@@ -180,12 +182,13 @@ class _Callback(CollectingOutputChannel):
     async def _persist_message(self, message: Json) -> None:
         await super()._persist_message(message)
         try:
-            await self._endpoint.request("post", content_type="application/json", json=message)
+            timeout = aiohttp.ClientTimeout(total=CALLBACK_TIMEOUT)
+            await self._endpoint.request("post", content_type="application/json", json=message, timeout=timeout)
         except ClientResponseError as error:
             if error.status in _AGAIN_LATER or error.status >= 500:
                 raise TemporaryError("callback", "call back", error.status) from error
             raise UserUnreachable(f"callback: could not call back: HTTP {error.status}") from error
-        except (aiohttp.ClientError, OSError) as error:
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
             raise TemporaryError("callback", "call back", detail=type(error).__name__) from error
 
 

@@ -278,3 +278,19 @@ async def test_a_callback_nobody_answers_is_tried_again(talk: Talk) -> None:
     talk.channels.append(CallbackInput(EndpointConfig("http://127.0.0.1:9/")))
     with pytest.raises(TemporaryError):
         await talk.reach(of("callback"), delivery(Message(id="m", who="agent", text="hi")))
+
+
+async def test_a_callback_that_never_answers_is_given_up_and_tried_again(
+    talk: Talk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rasa_handoff.reach.CALLBACK_TIMEOUT", 0.2)
+    held: list[asyncio.StreamWriter] = []
+    server = await asyncio.start_server(lambda reader, writer: held.append(writer), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    talk.channels.append(CallbackInput(EndpointConfig(f"http://127.0.0.1:{port}/")))
+    sending = talk.reach(of("callback"), delivery(Message(id="m", who="agent", text="hi")))
+    with pytest.raises(TemporaryError):
+        await asyncio.wait_for(sending, 3)
+    for writer in held:
+        writer.close()
+    server.close()
