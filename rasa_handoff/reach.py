@@ -24,6 +24,7 @@ from rasa_handoff.store import Store, stream
 
 log = logging.getLogger(__name__)
 
+CHANNEL_TIMEOUT = 30.0  #: seconds for a channel of Rasa's to take a message
 CALLBACK_TIMEOUT = 10.0  #: seconds; Rasa would wait 300, and its lock on the conversation lives 60
 _AGAIN_LATER = {408, 409, 425, 429}
 
@@ -126,6 +127,12 @@ class ChannelOutlet(Outlet):
         if output is None:
             raise UserAway(f"{self._channel.name()}: the channel has no way to the user now")
         return output
+
+    async def send(self, handoff: Handoff, delivery_id: str, message: Json) -> None:
+        try:
+            await asyncio.wait_for(super().send(handoff, delivery_id, message), CHANNEL_TIMEOUT)
+        except asyncio.TimeoutError as error:
+            raise TemporaryError(self._channel.name(), "send a message", detail="not taken in time") from error
 
 
 class SocketOutlet(ChannelOutlet):

@@ -294,3 +294,24 @@ async def test_a_callback_that_never_answers_is_given_up_and_tried_again(
     for writer in held:
         writer.close()
     server.close()
+
+
+async def test_a_channel_that_hangs_is_given_up_and_tried_again(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Else a hundred of its messages would stop the deliveries of all others."""
+    monkeypatch.setattr("rasa_handoff.reach.CHANNEL_TIMEOUT", 0.2)
+
+    class Hanging(CollectingOutputChannel):
+        async def send_text_message(self, recipient_id: str, text: str, **kwargs: Any) -> None:
+            await asyncio.sleep(30)
+
+    class HangingInput(RestInput):
+        @classmethod
+        def name(cls) -> str:
+            return "hanging"
+
+        def get_output_channel(self) -> CollectingOutputChannel:
+            return Hanging()
+
+    talk.channels.append(HangingInput())
+    with pytest.raises(TemporaryError):
+        await asyncio.wait_for(talk.reach(of("hanging"), delivery(Message(id="m", who="agent", text="hi"))), 3)
