@@ -25,7 +25,8 @@ from rasa_handoff.store import Store, stream
 log = logging.getLogger(__name__)
 
 CHANNEL_TIMEOUT = 30.0  #: seconds for a channel of Rasa's to take a message
-CALLBACK_TIMEOUT = 10.0  #: seconds; Rasa would wait 300, and its lock on the conversation lives 60
+SETTLE_TIMEOUT = 50.0  #: seconds; Rasa's lock on the conversation lives 60
+CALLBACK_TIMEOUT = 10.0  #: seconds; Rasa would wait 300
 _AGAIN_LATER = {408, 409, 425, 429}
 
 
@@ -274,7 +275,11 @@ class Reach:
         await self._dialogue.set_slots(handoff.id)
 
     async def _settle(self, handoff: Handoff, delivery: Delivery) -> None:
-        await self._dialogue.settle(handoff.id, self.outlet(handoff.channel).output(handoff.sender_id))
+        output = self.outlet(handoff.channel).output(handoff.sender_id)
+        try:
+            await asyncio.wait_for(self._dialogue.settle(handoff.id, output), SETTLE_TIMEOUT)
+        except asyncio.TimeoutError as error:
+            raise TemporaryError("the bot", "take the conversation back", detail="no answer in time") from error
 
     async def _replay(self, handoff: Handoff, delivery: Delivery) -> None:
         if delivery.message is not None:
