@@ -11,6 +11,7 @@ HandoffError
 │   └── ChatGone           the chat is over on their side
 ├── UserUnreachable        a message cannot reach the user on their channel
 │   └── UserAway           … now: it waits
+├── FetchError             a file from elsewhere cannot be had
 ├── WebhookError           an inbound request that has no effect
 │   ├── NotAuthentic       401: the token or signature is missing or wrong
 │   ├── Malformed          400: theirs, but unreadable
@@ -102,6 +103,10 @@ class UserUnreachable(HandoffError):
 
 class UserAway(UserUnreachable):
     """The user cannot be reached now (not connected); the message waits."""
+
+
+class FetchError(HandoffError):
+    """A file from elsewhere cannot be had; the message says why, and begins with "it" or "its"."""
 
 
 class WebhookError(HandoffError):

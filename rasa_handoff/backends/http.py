@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Container, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
@@ -16,6 +16,7 @@ import aiohttp
 from yarl import URL
 
 from rasa_handoff import strict_json
+from rasa_handoff.backends.breaker import Breaker
 from rasa_handoff.errors import BackendError, ChatGone, Malformed, TemporaryError
 from rasa_handoff.model import Json
 
@@ -51,10 +52,13 @@ class Http:
 
     Args:
         who: the backend's name, for errors.
+        breaker: whether a host that does not answer is left alone for a while (`Breaker`): for backends that
+            ask often by themselves.
     """
 
-    def __init__(self, who: str, timeout: float = TIMEOUT) -> None:
+    def __init__(self, who: str, timeout: float = TIMEOUT, *, breaker: bool = False) -> None:
         self._who = who
+        self._breakers: dict[str, Breaker] | None = {} if breaker else None
         self._timeout = aiohttp.ClientTimeout(total=timeout)
         self._session: aiohttp.ClientSession | None = None
 
@@ -87,27 +91,37 @@ class Http:
             heed: whether the body of a success matters; if not, it may be anything, and is not given.
 
         Raises:
-            TemporaryError: no connection, no answer in time, 408, 425, 429 or 5xx.
+            TemporaryError: no connection, no answer in time, 408, 425, 429 or 5xx; or not asked, see *breaker*.
             ChatGone: 410.
             BackendError: any other status that is no success, or an answer too large.
         """
         data: Any = form if body is None else json.dumps(body, ensure_ascii=False).encode()
         known = {} if body is None else {"Content-Type": "application/json"}
-        try:
-            async with self._opened().request(
-                method,
-                _parsed(url),
-                data=data,
-                headers={**known, **(headers or {})},
-                allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(total=timeout) if timeout else self._timeout,
-            ) as reply:
-                content = await self._read(reply, doing) if heed or not reply.ok else await _skip(reply)
-        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            what = "no answer in time" if isinstance(error, asyncio.TimeoutError) else type(error).__name__
-            raise TemporaryError(self._who, doing, detail=what) from None
-        self._require_success(doing, reply, also)
+        where = _parsed(url)
+        with self._guarding(where, doing):
+            try:
+                async with self._opened().request(
+                    method,
+                    where,
+                    data=data,
+                    headers={**known, **(headers or {})},
+                    allow_redirects=False,
+                    timeout=aiohttp.ClientTimeout(total=timeout) if timeout else self._timeout,
+                ) as reply:
+                    content = await self._read(reply, doing) if heed or not reply.ok else await _skip(reply)
+            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+                what = "no answer in time" if isinstance(error, asyncio.TimeoutError) else type(error).__name__
+                raise TemporaryError(self._who, doing, detail=what) from None
+            self._require_success(doing, reply, also)
         return Reply(status=reply.status, headers=reply.headers, body=content)
+
+    def _guarding(self, where: URL, doing: str) -> AbstractContextManager[None]:
+        if self._breakers is None:
+            return nullcontext()
+        host = where.authority
+        if host not in self._breakers:
+            self._breakers[host] = Breaker(self._who)
+        return self._breakers[host].guarding(doing)
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

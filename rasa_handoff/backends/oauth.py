@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -13,11 +12,11 @@ from pydantic import BaseModel, Field
 
 from rasa_handoff import strict_json as read
 from rasa_handoff.backends.http import Http
+from rasa_handoff.backends.tokens import Token
 from rasa_handoff.errors import BackendError, Malformed, TemporaryError
 from rasa_handoff.model import Json
 from rasa_handoff.settings import faults_in, read_url
 
-_MARGIN = 30.0  #: seconds before its end that a token is replaced, or a tenth of its life where that is less
 _DOING = "get an access token"
 
 T = TypeVar("T")
@@ -36,16 +35,13 @@ class OAuth2Settings(BaseModel, extra="forbid", frozen=True):
 
 
 class OAuth2:
-    """Calls with a token that is kept, and fetched once however many calls wait for it."""
+    """Calls with a token."""
 
     def __init__(self, who: str, http: Http, settings: OAuth2Settings, now: Callable[[], float] = time.time) -> None:
         self._who = who
         self._http = http
         self._settings = settings
-        self._now = now
-        self._token: str | None = None
-        self._good_until = 0.0
-        self._fetching: asyncio.Task[str] | None = None
+        self._token = Token(self._fetch, now, spread=0.0)
 
     async def call(self, ask: Callable[[str], Awaitable[T]]) -> T:
         """Have *ask* call with a token; once more, with a new one, when the answer is a 4xx.
@@ -54,7 +50,7 @@ class OAuth2:
             TemporaryError: no token can be had now.
             BackendError: whatever *ask* raises.
         """
-        token = await self._get()
+        token = await self._token.get()
         try:
             return await ask(token)
         except TemporaryError:
@@ -63,24 +59,9 @@ class OAuth2:
             if error.status is None or not 400 <= error.status < 500:
                 raise
         # Expired early or revoked, for all that a 4xx tells.
-        return await ask(await self._get(instead_of=token))
+        return await ask(await self._token.get(instead_of=token))
 
-    async def _get(self, instead_of: str | None = None) -> str:
-        if self._token is not None and self._token != instead_of and self._now() < self._good_until:
-            return self._token
-        if self._fetching is None:
-            self._fetching = asyncio.create_task(self._fetch())
-            self._fetching.add_done_callback(self._fetched)
-        # Who waits may be cancelled; the others still want it.
-        return await asyncio.shield(self._fetching)
-
-    def _fetched(self, fetching: asyncio.Task[str]) -> None:
-        self._fetching = None
-        if not fetching.cancelled():
-            fetching.exception()  # seen, also where nobody waits any more
-
-    async def _fetch(self) -> str:
-        asked = self._now()
+    async def _fetch(self) -> tuple[str, float]:
         try:
             reply = await self._http.ask(
                 _DOING,
@@ -89,7 +70,7 @@ class OAuth2:
                 headers={"Authorization": f"Basic {_credentials(self._settings)}", "Accept": "application/json"},
                 form=_form(self._settings),
             )
-            token, seconds = read_token(reply.json(self._who, _DOING))
+            return read_token(reply.json(self._who, _DOING))
         except TemporaryError:
             raise
         except (BackendError, Malformed) as error:
@@ -97,9 +78,6 @@ class OAuth2:
             status = error.status if isinstance(error, BackendError) else None
             what = "; see client_id and client_secret" if status in (400, 401, 403) else f" ({error})"
             raise TemporaryError(self._who, _DOING, status, f"the OAuth2 provider gave none{what}") from None
-        self._token = token
-        self._good_until = asked + max(seconds - _MARGIN, seconds * 0.9)
-        return token
 
 
 def read_token(payload: Json) -> tuple[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from rasa_handoff.store import kept
 from rasa_handoff.store.writer import Tx
 
 _SEEN_FOR = 72 * 3600.0  #: seconds; the longest that a provider is known to repeat a webhook
@@ -28,6 +29,7 @@ def delete_old(tx: Tx, before: float) -> int:
             tx.run(sql, {"id": handoff_id, "chat": chat_id})
     if not rows:
         tx.run(_OLD_STREAM, {"before": before})
+        kept.delete_old(tx, before)
     return len(rows)
 
 

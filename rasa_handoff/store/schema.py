@@ -130,8 +130,19 @@ CREATE TABLE handoff_desk_messages (
 CREATE INDEX handoff_desk_messages_in_order ON handoff_desk_messages (chat_id, at, id);
 """
 
+_VERSION_2 = """
+CREATE TABLE handoff_kept (
+    scope     TEXT NOT NULL,
+    name      TEXT NOT NULL,
+    body      TEXT NOT NULL,
+    at        DOUBLE PRECISION NOT NULL,
+    PRIMARY KEY (scope, name)
+);
+CREATE INDEX handoff_kept_by_age ON handoff_kept (at);
+"""
+
 # One entry a version; a released entry is never edited, the next change is a new one.
-VERSIONS: tuple[str, ...] = (_VERSION_1,)
+VERSIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
 
 
 def upgrade(run: Callable[..., Any], have: int) -> None:
