@@ -6,7 +6,7 @@ export RASA_TELEMETRY_ENABLED := false
 
 INSTALL = python="$$(sh scripts/python310)" && "$$python" scripts/install.py --venv "$(VENV)"
 
-.PHONY: help demo test check format bench clean
+.PHONY: help demo test check format docs bench clean
 
 help:
 	@echo "make demo    a bot, an agent desk and a chat page to try (stop with Ctrl-C)"
@@ -14,6 +14,7 @@ help:
 	@echo "make test    all tests, with PostgreSQL and a browser; ARGS='-k desk' for some"
 	@echo "make check   format, lint and types"
 	@echo "make format  puts right what make check finds and a program can mend"
+	@echo "make docs    docs/channels.md, from the code"
 	@echo "make bench   the numbers of the README, into benchmarks/results.json"
 	@echo "make clean   removes what these commands made, the demo's chats included; keeps $(VENV)"
 
@@ -35,6 +36,10 @@ format:
 	@$(INSTALL) --extras test,dev
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+docs:
+	@$(INSTALL) --extras demo
+	$(BIN)/python -W ignore scripts/channels_page.py
 
 bench:
 	@$(INSTALL) --extras test,dev

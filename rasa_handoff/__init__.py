@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         QueueMoved,
         Transferred,
     )
+    from rasa_handoff.liveperson_agent.channel import LivePersonAgentInput
 
 __all__ = [
     "AgentAway",
@@ -32,6 +33,7 @@ __all__ = [
     "ChatGone",
     "Closed",
     "HandoffInput",
+    "LivePersonAgentInput",
     "MessageStatus",
     "Opened",
     "QueueMoved",
@@ -42,12 +44,16 @@ __all__ = [
 ]
 
 # Looked for when asked for: the action server has no Rasa, and a backend's author needs no channel.
+_CHANNELS = {
+    "HandoffInput": "rasa_handoff.channel",
+    "LivePersonAgentInput": "rasa_handoff.liveperson_agent.channel",
+}
 _WHERE = ("rasa_handoff.backends.base", "rasa_handoff.errors", "rasa_handoff.events")
 
 
 def __getattr__(name: str) -> Any:
-    if name == "HandoffInput":
-        return import_module("rasa_handoff.channel").HandoffInput
+    if name in _CHANNELS:
+        return getattr(import_module(_CHANNELS[name]), name)
     if name in __all__:
         for module in map(import_module, _WHERE):
             if hasattr(module, name):

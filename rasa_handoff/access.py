@@ -62,6 +62,22 @@ def ensure(folder: Path, *, url: str | None, token: str | None, want_agent: bool
     return access
 
 
+def keep(folder: Path, access: Access) -> None:
+    """Write *access* into the private file, where programs beside the server find it.
+
+    Raises:
+        ConfigError: others can read or change the file, or it cannot be written.
+    """
+    path = folder / FOLDER / FILE
+    try:
+        _make_folder(path.parent)
+        with _only_one(path.parent):
+            if access != _read(path):
+                _write(path, access)
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be written ({error.strerror}); give Rasa's user that folder"]) from None
+
+
 def find(start: Path | None = None) -> Access | None:
     """What the environment and the private file say; None when that is not enough.
 

@@ -28,7 +28,13 @@ from rasa_handoff.errors import (
 )
 from rasa_handoff.model import EndReason, Json, Status
 
-__all__ = ["ActionHandoff", "ActionHandoffCallback", "ActionHandoffCancel", "ActionHandoffStatus"]
+__all__ = [
+    "ActionHandoff",
+    "ActionHandoffCallback",
+    "ActionHandoffCancel",
+    "ActionHandoffRating",
+    "ActionHandoffStatus",
+]
 
 log = logging.getLogger(__name__)
 
@@ -52,6 +58,8 @@ _WORDS = {
     "utter_handoff_status": "You asked for a person, and I am still connecting you.",
     "utter_handoff_callback_left": "Somebody will call you back.",
     "utter_handoff_callback_failed": "I could not leave your request for a call back. Please try again later.",
+    "utter_handoff_rated": "Thank you for telling us.",
+    "utter_handoff_rating_failed": "I could not pass that on. Thank you all the same.",
 }
 _REFUSALS = {
     EndReason.UNAVAILABLE.value: "utter_handoff_unavailable",
@@ -74,6 +82,8 @@ class ActionHandoff(Action):
             handoff = await self._open(tracker)
         except HandoffError as error:
             return turn.failed(self.name(), error)
+        if handoff["end_reason"] == EndReason.HANDED_OVER:  # the bot has left, and nobody would hear it
+            return [*turn.slots(handoff), ConversationPaused()]
         if handoff["status"] == Status.CLOSED:
             turn.say(_refused(handoff, turn), handoff)
             return turn.slots(handoff)
@@ -162,6 +172,36 @@ class ActionHandoffCallback(Action):
             await server.leave(request)
         except TemporaryError:
             await server.leave(request)  # the id tells the server that it is the same one
+
+
+class ActionHandoffRating(Action):
+    """Pass on how content the user was with the agents, which the bot has asked for."""
+
+    def __init__(self, timeout: float = TIMEOUT) -> None:
+        self.timeout = timeout
+
+    def name(self) -> str:
+        return "action_handoff_rating"
+
+    async def run(self, dispatcher: CollectingDispatcher, tracker: Tracker, domain: Json) -> list[Json]:
+        turn = _Turn(dispatcher, tracker, domain)
+        try:
+            await _Server.find(self.timeout).rate(_rating(tracker))
+        except HandoffError as error:
+            turn.log(self.name(), error)
+            turn.say("utter_handoff_rating_failed", _NONE)
+        else:
+            turn.say("utter_handoff_rated", _NONE)
+        return turn.set(handoff_rating=None, handoff_resolved=None)  # of one handoff, not of the next
+
+
+def _rating(tracker: Tracker) -> Json:
+    """The user's answers; what is typed or pressed comes as text, what an entity extractor finds as a number."""
+    stars, resolved = tracker.slots.get("handoff_rating"), tracker.slots.get("handoff_resolved")
+    if isinstance(stars, str) and stars.strip().isdecimal():
+        stars = int(stars.strip()[:2])
+    known = {"stars": stars, "resolved": resolved if isinstance(resolved, bool) else None}
+    return {"sender_id": tracker.sender_id, **{name: value for name, value in known.items() if value is not None}}
 
 
 async def _settle(server: _Server, sender_id: str, error: TemporaryError) -> Json:
@@ -317,6 +357,10 @@ class _Server:
     async def leave(self, request: Json) -> None:
         """Leave a request to call back; with the same ``id`` a repeat has no second effect."""
         await self._ask("leave a request to call back", "POST", "/callbacks", body=request)
+
+    async def rate(self, rating: Json) -> None:
+        """Say how content the user was with their last handoff; a repeat takes the place of the first."""
+        await self._ask("rate a handoff", "POST", "/handoffs/rating", body=rating)
 
     async def close(self, sender_id: str) -> Json | None:
         """The handoff that ended; None when none was open."""

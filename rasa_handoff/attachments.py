@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, cast, get_args
 
 from rasa_handoff.model import Attachment, AttachmentKind
@@ -23,15 +23,16 @@ def in_metadata(metadata: Any) -> tuple[Attachment, ...]:
     there. What is none is left out: metadata is the channel's, and may mean anything.
     """
     found = metadata.get("attachments") if isinstance(metadata, Mapping) else None
-    return tuple(_read(found[:MOST])) if isinstance(found, list) else ()
+    return tuple(filter(None, map(read, found[:MOST]))) if isinstance(found, list) else ()
 
 
-def _read(found: list[Any]) -> Iterator[Attachment]:
-    for each in found:
-        url = each.get("url") if isinstance(each, Mapping) else None
-        if isinstance(url, str) and len(url) <= LONGEST_URL and _URL.fullmatch(url):
-            name, mime = _text(each.get("name")), _text(each.get("mime"))
-            yield Attachment(url=clean(url), kind=_kind(each.get("kind"), mime), name=name, mime=mime)
+def read(told: Any) -> Attachment | None:
+    """One attachment, ``{"url", "kind"?, "name"?, "mime"?}``, as a stranger wrote it; None when it is none."""
+    url = told.get("url") if isinstance(told, Mapping) else None
+    if not isinstance(url, str) or len(url) > LONGEST_URL or not _URL.fullmatch(url):
+        return None
+    name, mime = _text(told.get("name")), _text(told.get("mime"))
+    return Attachment(url=clean(url), kind=_kind(told.get("kind"), mime), name=name, mime=mime)
 
 
 def _kind(told: Any, mime: str | None) -> AttachmentKind:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
-from contextlib import ExitStack
+from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,20 +18,27 @@ from sanic import Blueprint, Sanic
 from sanic.request import Request
 from sanic.response import HTTPResponse
 
-from rasa_handoff import access, heap
+from rasa_handoff import access, channels, heap
 from rasa_handoff import strict_json as read
 from rasa_handoff.backends import settings_models
+from rasa_handoff.channels.base import Around
+from rasa_handoff.channels.intake import Intake
+from rasa_handoff.channels.stream import StreamOutput
 from rasa_handoff.desk import api as desk_api
 from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.errors import ConfigError, HandoffError, StoreError
+from rasa_handoff.fetch import File
 from rasa_handoff.gate import Gate
+from rasa_handoff.media import MediaFile
 from rasa_handoff.model import Json
-from rasa_handoff.reach import Mailbox, Reach, StreamOutput
+from rasa_handoff.reach import Reach
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.settings import Settings, read_section
+from rasa_handoff.switchboard import Typed
 from rasa_handoff.web import framing, logs, user
 from rasa_handoff.web.answers import answering, as_json, payload_of
 from rasa_handoff.web.history import HistoryApi
+from rasa_handoff.web.media import MediaApi
 from rasa_handoff.web.operators import OperatorsApi
 from rasa_handoff.web.webhooks import WebhooksApi
 
@@ -65,7 +73,7 @@ class HandoffInput(InputChannel):
     @classmethod
     def from_credentials(cls, credentials: dict[str, Any] | None) -> HandoffInput:
         try:
-            return cls(read_section(credentials, settings_models()))
+            return cls(read_section(credentials, settings_models(), channels.settings_models()))
         except ConfigError as error:
             raise CannotStart(str(error)) from error
 
@@ -95,6 +103,7 @@ class HandoffInput(InputChannel):
         OperatorsApi(self.running).add_to(blueprint)
         WebhooksApi(self.running, self.settings.backends).add_to(blueprint)
         HistoryApi(self.running).add_to(blueprint)
+        MediaApi(self.running, self._open_file).add_to(blueprint)
         desk_api.DeskApi(self.running).add_to(blueprint)
         blueprint.listener("before_server_start")(self._start)
         blueprint.listener("after_server_start")(self._guard)
@@ -127,35 +136,48 @@ class HandoffInput(InputChannel):
         dialogue = Dialogue(
             lambda: app.ctx.agent, runtime.store, runtime.switchboard, settings.log_to_tracker, settings.agents
         )
-        reach = Reach(runtime.store, dialogue, lambda: app.ctx.input_channels, settings.agents)
+        around = Around(
+            store=runtime.store, now=time.time, public_url=settings.public_url, largest_file=settings.largest_file
+        )
+        self._channels = channels.Channels(lambda: app.ctx.input_channels, around, settings.channels)
+        runtime.opening.spoken = self._channels.spoken()
+        intake = Intake(runtime.store, self._channels)
+        reach = Reach(dialogue, intake, settings.agents)
         gate = Gate(
             runtime.switchboard,
             dialogue,
-            Mailbox(runtime.store),
+            intake,
+            runtime.media,
             settings,
-            lambda handoff_id: runtime.outbox.nudge(handoff_id),
+            lambda handoff: runtime.outbox.nudge(handoff),
             heap.settle,
         )
         self._stack.enter_context(gate.installed())
         user.watch(runtime)
         desk_api.listen(runtime)
-        self._runtime, self._gate, self._reach = runtime, gate, reach
+        runtime.store.subscribe(Typed, lambda typed: runtime.later(0, reach.typing, typed))
+        intake.install(app, gate.take_in)
+        self._runtime, self._gate = runtime, gate
         await runtime.open(reach)
 
     async def _guard(self, app: Sanic, loop: Any = None) -> None:
         """The bot is loaded: take up what was left, and stand before it."""
         self._gate.guard(app.ctx.agent.processor)
+        self._channels.watch(self._gate.came)
         await self.running().start()
 
     async def _stop(self, app: Sanic, loop: Any = None) -> None:
         if self._runtime is not None:
             runtime, self._runtime = self._runtime, None
             await runtime.stop()
-            await self._reach.close()
+            await self._channels.close()
 
     async def _leave(self, app: Sanic, loop: Any = None) -> None:
         # Only now: until the last request is answered, no message may slip past the gate.
         self._stack.close()
+
+    def _open_file(self, file: MediaFile) -> AbstractAsyncContextManager[File]:
+        return self._channels.named(file.channel).open(file.reference)
 
     # -- what users say -----------------------------------------------------------------------
 

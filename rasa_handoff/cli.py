@@ -1,19 +1,23 @@
-"""The command line: see what goes on in a running server, and put right what is stuck."""
+"""The command line: set a bot up, see what goes on in a running server, and put right what is stuck."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rasa_handoff import access, credentials, demo
+from rasa_handoff import access, backends, credentials, demo, doctor, init, project
+from rasa_handoff.backends.base import Command
 from rasa_handoff.client import Client, ClientError, NotAuthorised, ServerRefused, ServerUnreachable
-from rasa_handoff.errors import ConfigError
+from rasa_handoff.errors import BackendError, ConfigError, FilesError
 from rasa_handoff.model import Json
+from rasa_handoff.project import places
 from rasa_handoff.settings import Settings
 from rasa_handoff.testing import agent_sides
 
@@ -33,6 +37,8 @@ _EXIT_CODES: dict[type[Exception], int] = {
     NotAuthorised: NOT_AUTHORISED,
     ServerRefused: FAILED,
     ConfigError: FAILED,
+    FilesError: FAILED,
+    BackendError: FAILED,
 }
 
 
@@ -42,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     run: Callable[[argparse.Namespace], int] = asked.run
     try:
         return run(asked)
-    except (ClientError, ConfigError) as error:
+    except (ClientError, ConfigError, FilesError, BackendError) as error:
         return _failed(asked, error)
     except BrokenPipeError:  # whoever read us has seen enough, as `head` does
         sys.stderr.close()
@@ -52,13 +58,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _failed(asked: argparse.Namespace, error: Exception) -> int:
-    if asked.json and isinstance(error, ConfigError):
+    if asked.json and isinstance(error, (ConfigError, FilesError)):
         _print_json({"faults": error.faults})
     elif asked.json:
         _print_json({"error": str(error)})
     else:
         print(f"rasa-handoff: {error}", file=sys.stderr)
-    return _EXIT_CODES[type(error)]
+    return next(code for kind, code in _EXIT_CODES.items() if isinstance(error, kind))
 
 
 # Usage
@@ -73,9 +79,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _add_demo(commands)
+    _add_init(commands)
+    _add_doctor(commands)
     _add_handoffs(commands)
     _add_outbox(commands)
     _add_check_settings(commands)
+    _add_backends(commands)
     return parser
 
 
@@ -104,6 +113,36 @@ def _add_demo(commands: Any) -> None:
     command.add_argument("--backend", choices=names, help="a stand-in of this agent system in the place of the desk")
 
 
+def _add_init(commands: Any) -> None:
+    command = _add(commands, "init", "write into a bot's files what a handoff needs", _init)
+    command.add_argument("--intent", help="one of the bot's own that means: I want a person (handoff_request)")
+    command.add_argument("--dry-run", action="store_true", help="only show what would be written")
+    command.add_argument("--yes", action="store_true", help="write without asking")
+    _add_places(command)
+
+
+def _add_doctor(commands: Any) -> None:
+    command = _add(commands, "doctor", "say what keeps a handoff from working, and what to do about it", _doctor)
+    command.add_argument("--connect", action="store_true", help="also ask servers, databases and agent systems")
+    command.add_argument("--workers", type=_number, metavar="N", help="Rasa processes on one database (SANIC_WORKERS)")
+    command.add_argument("--strict", action="store_true", help="fail on warnings, too")
+    _add_places(command)
+
+
+def _add_places(command: Any) -> None:
+    """Where the bot's files are, named as `rasa train` and `rasa run` name them."""
+    command.add_argument("folder", nargs="?", type=Path, default=Path(), help="of the bot (this one)")
+    for name, words in (
+        ("credentials", "(credentials.yml)"),
+        ("endpoints", "(endpoints.yml)"),
+        ("config", "(config.yml)"),
+        ("domain", "a file or a folder (domain.yml, else domain)"),
+        ("actions", "a file or a folder (actions, else actions.py)"),
+    ):
+        command.add_argument(f"--{name}", type=Path, metavar="PATH", help=words)
+    command.add_argument("--data", type=Path, nargs="+", default=[], metavar="PATH", help="files or folders (data)")
+
+
 def _add_handoffs(commands: Any) -> None:
     _add_remote(commands, "handoffs", "list the open handoffs, oldest first", _handoffs)
 
@@ -120,15 +159,37 @@ def _add_outbox(commands: Any) -> None:
 
 def _add_check_settings(commands: Any) -> None:
     command = _add(commands, "check-settings", "check the plugin's section of credentials.yml", _check_settings)
+    _add_credentials(command)
+
+
+def _add_credentials(command: Any) -> None:
     command.add_argument(
         "--credentials", type=Path, default=Path("credentials.yml"), metavar="FILE", help="(credentials.yml)"
     )
+
+
+def _add_backends(commands: Any) -> None:
+    """What the agent systems bring of their own."""
+    for name in backends.names():
+        brought = backends.load(name).commands()
+        if not brought:
+            continue
+        system = commands.add_parser(name, help=f"commands for the agent system {name}")
+        inner = system.add_subparsers(title="commands", metavar="COMMAND", required=True)
+        for each in brought:
+            _add_credentials(_add(inner, each.name, each.words, partial(_at_backend, name, each)))
 
 
 def _port(text: str) -> int:
     if text.isdecimal() and 0 < int(text) < 65536:
         return int(text)
     raise argparse.ArgumentTypeError(f"{text!r} is not a port; give a number from 1 to 65535")
+
+
+def _number(text: str) -> int:
+    if text.isdecimal() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
 
 
 # Commands
@@ -144,6 +205,83 @@ def _demo(asked: argparse.Namespace) -> int:
         json=asked.json,
     )
     return demo.run(options)
+
+
+def _init(asked: argparse.Namespace) -> int:
+    bot = _project(asked)
+    plan = init.make(bot, asked.intent)
+    patch = list(init.diff(plan, bot.places))
+    if not asked.json:
+        _print_plan(plan, patch)
+    written = _is_wanted(asked, plan)
+    if written:
+        init.write(plan)
+    if asked.json:
+        files = [bot.places.shown(change.path) for change in plan.changes]
+        said = {"files": files, "diff": patch, "by_hand": list(plan.by_hand), "notes": list(plan.notes)}
+        _print_json({**said, "written": written})
+    elif written:
+        _print(_NEXT)
+    done = written or asked.dry_run or not plan.changes
+    return FINE if done and not plan.by_hand else FAILED
+
+
+def _is_wanted(asked: argparse.Namespace, plan: init.Plan) -> bool:
+    """Whether the plan is to be carried out; a program is not asked."""
+    if asked.dry_run or not plan.changes:
+        return False
+    return asked.yes or (not asked.json and _agrees(f"Write {_count(len(plan.changes), 'file', 'files')}?"))
+
+
+_NEXT = """
+Written. Next:
+  rasa train
+  rasa run actions     in one terminal, and in another:
+  rasa run             then the chat page is at   http://localhost:5005/webhooks/handoff/chat/
+                       and the agents' console at http://localhost:5005/webhooks/handoff/desk/
+`rasa-handoff doctor` says what else there is to know."""
+
+
+def _print_plan(plan: init.Plan, patch: list[str]) -> None:
+    for line in patch:
+        _print(_painted(line) if sys.stdout.isatty() else line)
+    if not plan.changes:
+        _print("Nothing to write: all that a handoff needs is there." if not plan.by_hand else "Nothing to write.")
+    for words in plan.notes:
+        _print(f"\nNote: {words}")
+    for words in plan.by_hand:
+        print(f"\nrasa-handoff: {words}", file=sys.stderr)
+
+
+def _painted(line: str) -> str:
+    """A line of a patch in the colours that everybody knows."""
+    colour = {"+": "32", "-": "31", "@": "36"}.get(line[:1])
+    return f"\033[{colour}m{line}\033[0m" if colour else line
+
+
+def _agrees(question: str) -> bool:
+    """Whether the person at the terminal says yes; nobody there has not."""
+    try:
+        return input(f"\n{question} [y/N] ").strip().lower() in ("y", "yes")
+    except EOFError:
+        print("\nrasa-handoff: nobody is there to say yes; give --yes", file=sys.stderr)
+        return False
+
+
+def _doctor(asked: argparse.Namespace) -> int:
+    report = doctor.examine(doctor.take(_project(asked), asked.workers), connect=asked.connect)
+    if asked.json:
+        _print_json(doctor.as_json(report))
+    else:
+        _print(doctor.as_text(report, colour=sys.stdout.isatty()))
+    bad = report.count(doctor.Level.PROBLEM) + (report.count(doctor.Level.WARNING) if asked.strict else 0)
+    return FAILED if bad else FINE
+
+
+def _project(asked: argparse.Namespace) -> project.Project:
+    """The bot whose files the arguments name."""
+    named = {name: getattr(asked, name) for name in ("credentials", "endpoints", "config", "domain", "data", "actions")}
+    return project.read(places.find(asked.folder, **named))
 
 
 def _handoffs(asked: argparse.Namespace) -> int:
@@ -219,6 +357,18 @@ def _check_settings(asked: argparse.Namespace) -> int:
     for name, value in _summary(settings).items():
         _print(f"  {name}: {', '.join(value) if isinstance(value, list) else value}")
     return FINE
+
+
+def _at_backend(name: str, command: Command, asked: argparse.Namespace) -> int:
+    settings = credentials.check(asked.credentials)
+    if name not in settings.backends:
+        raise ConfigError([f"backends.{name}: is missing in {asked.credentials}; add its settings"])
+    rows = asyncio.run(command.run(settings.backends[name], settings))
+    if asked.json:
+        return _print_json({"rows": rows})
+    if not rows:
+        return _print("There is nothing.")
+    return _print_table([head.upper() for head in rows[0]], [[_text(each) for each in row.values()] for row in rows])
 
 
 def _summary(settings: Settings) -> Json:

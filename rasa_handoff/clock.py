@@ -74,12 +74,12 @@ class Clock:
     async def tick(self) -> None:
         """Act on every deadline that has passed."""
         now = self._now()
-        while ids := await self._store.read(partial(handoffs.due, now=now)):
+        while ids := await self._store.read(partial(handoffs.due, now=now, owner=self._store.worker)):
             for handoff_id in ids:
                 await self._switchboard.expire(handoff_id)
 
     async def look(self) -> None:
-        """Ask each agent system about its open chats, and end what is over there."""
+        """Ask each agent system about the open chats that are ours, and end what is over there."""
         after = ""
         while page := await self._store.read(partial(handoffs.open_after, sender_id=after)):
             for handoff in page:
@@ -88,7 +88,7 @@ class Clock:
 
     async def _look_at(self, handoff: Handoff) -> None:
         backend = self._backends.get(handoff.backend)
-        if backend is None or handoff.chat_id is None:
+        if backend is None or handoff.chat_id is None or not self._store.owns(handoff):
             return
         try:
             for event in await backend.look(handoff):

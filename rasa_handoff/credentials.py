@@ -4,32 +4,20 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.constructor import SafeConstructor
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import ScalarNode
+from pydantic import BaseModel
 
 from rasa_handoff.backends import settings_models
-from rasa_handoff.errors import ConfigError
+from rasa_handoff.errors import ConfigError, FilesError
+from rasa_handoff.liveperson_agent import settings as liveperson_agent
+from rasa_handoff.project import documents
 from rasa_handoff.settings import Settings, read_section
 
 SECTION = "rasa_handoff.HandoffInput"
 _VARIABLE = re.compile(r"\$\{(\w+)\}")
-
-
-class _Constructor(SafeConstructor):
-    """Fills in ${VARIABLES}, and only where they stand without quotes, as Rasa does."""
-
-    def construct_yaml_str(self, node: ScalarNode) -> str:
-        text = str(super().construct_yaml_str(node))
-        return os.path.expandvars(text) if node.style is None and _VARIABLE.search(text) else text
-
-
-_Constructor.add_constructor("tag:yaml.org,2002:str", _Constructor.construct_yaml_str)
-_Constructor.add_constructor("!env_var", _Constructor.construct_yaml_str)  # Rasa's tag, once it is imported
 
 
 def check(path: Path) -> Settings:
@@ -43,35 +31,35 @@ def check(path: Path) -> Settings:
         raise ConfigError([f"{path} has no entry for the plugin; add the line `{SECTION}:`"])
     faults = _unset(sections)
     try:
-        settings = read_section(sections[SECTION], settings_models())
+        settings = read_section(sections[SECTION], settings_models(), _channels_models(sections[SECTION]))
     except ConfigError as error:
         raise ConfigError([*error.faults, *faults]) from None
     if faults:
         raise ConfigError(faults)
+    if liveperson_agent.CHANNEL in sections:
+        liveperson_agent.read(sections[liveperson_agent.CHANNEL])
     return settings
 
 
+def _channels_models(section: Any) -> Mapping[str, type[BaseModel]]:
+    """The models of what is set for channels, where something is; they load Rasa, which takes a second."""
+    if not isinstance(section, dict) or not section.get("channels"):
+        return {}
+    from rasa_handoff import channels
+
+    return channels.settings_models()
+
+
 def _load(path: Path) -> dict[str, Any]:
-    yaml = YAML(typ="safe", pure=True)
-    yaml.version = (1, 2)  # type: ignore[assignment]  # Rasa's, in which `yes` is a word
-    yaml.Constructor = _Constructor
+    if not path.exists():
+        raise ConfigError([f"{path} cannot be read: No such file or directory; name it with --credentials"])
     try:
-        content = yaml.load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError([f"{path} cannot be read: {error.strerror}; name it with --credentials"]) from None
-    except (YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError([f"{path} is not YAML{_where(error)}"]) from None
+        content = documents.read(path).content
+    except FilesError as error:
+        raise ConfigError(error.faults) from None
     if not isinstance(content, dict):
         raise ConfigError([f"{path} must be a mapping of channels; add the line `{SECTION}:`"])
     return content
-
-
-def _where(error: Exception) -> str:
-    """The place and the fault, without the lines around it: they may hold a secret."""
-    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
-        return ""
-    problem = str(error.problem).partition(" with value")[0]
-    return f" (line {error.problem_mark.line + 1}): {problem}"
 
 
 def _unset(sections: dict[str, Any]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any
 
 from rasa.core.channels.channel import OutputChannel, UserMessage
@@ -19,7 +20,7 @@ from rasa.shared.core.events import (
 from rasa.shared.core.trackers import DialogueStateTracker
 
 from rasa_handoff.faces import Faces
-from rasa_handoff.model import Handoff, Message
+from rasa_handoff.model import EndReason, Handoff, Message
 from rasa_handoff.store import Store, handoffs, messages
 from rasa_handoff.switchboard import Switchboard
 
@@ -56,6 +57,11 @@ class Dialogue:
         self._log_to_tracker = log_to_tracker
         self._faces = faces or Faces()
 
+    def turn(self, sender_id: str) -> AbstractAsyncContextManager[Any]:
+        """Rasa's lock on the conversation: whoever holds it is alone with the user."""
+        found: AbstractAsyncContextManager[Any] = self._agent().lock_store.lock(sender_id)
+        return found
+
     async def set_slots(self, handoff_id: str) -> None:
         """Let the bot's slots say where the handoff stands, and make sure that it is paused."""
         handoff = await self._fresh(handoff_id)
@@ -90,8 +96,11 @@ class Dialogue:
         tracker = await agent.processor.get_tracker(handoff.sender_id)
         if not self._knows(tracker, handoff):
             tracker.update_with_events(await self._end(tracker, handoff), agent.domain)
-            # Saves the tracker, with everything above, when the bot has had its say.
-            await agent.trigger_intent(INTENT_CLOSED, [], output, tracker)
+            if handoff.end_reason is EndReason.HANDED_OVER:  # the user is with the agents, and not here
+                await agent.tracker_store.save(tracker)
+            else:
+                # Saves the tracker, with everything above, when the bot has had its say.
+                await agent.trigger_intent(INTENT_CLOSED, [], output, tracker)
         await self._switchboard.settled(handoff)
 
     async def _fresh(self, handoff_id: str) -> Handoff | None:
@@ -136,7 +145,8 @@ class Dialogue:
 
     async def say_again(self, handoff: Handoff, message: Message, output: OutputChannel) -> None:
         """Give the bot a message that was meant for it after all."""
-        again = UserMessage(message.text, output, handoff.sender_id, input_channel=handoff.channel)
+        text = message.text if message.to_bot is None else message.to_bot
+        again = UserMessage(text, output, handoff.sender_id, input_channel=handoff.channel)
         await self._agent().handle_message(again)
 
     async def words(self, handoff: Handoff, response: str, values: dict[str, Any]) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 HandoffError
 ├── ConfigError            the settings are wrong; the message names every fault and its remedy
+├── FilesError             a bot's files cannot be used as they are; the message names each and its line
 ├── StoreError             the database cannot be used
 │   └── StoreInUse         another process writes this SQLite file
 ├── BackendError           the agent system said no for good
@@ -37,6 +38,18 @@ class ConfigError(HandoffError):
         self.faults = faults
         lines = "\n".join(f"  - {fault}" for fault in faults)
         super().__init__(f"rasa_handoff cannot start with these settings (credentials.yml):\n{lines}")
+
+
+class FilesError(HandoffError):
+    """A bot's files cannot be used as they are.
+
+    Args:
+        faults: one sentence each, with the file, the line where there is one, and the remedy.
+    """
+
+    def __init__(self, faults: list[str]) -> None:
+        self.faults = faults
+        super().__init__("\n".join(faults))
 
 
 class StoreError(HandoffError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, Union
 
-from rasa_handoff.model import Attachment, Button, EndReason, Person
+from rasa_handoff.model import Attachment, Button, Card, EndReason, Person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +33,8 @@ class AgentMessage(Event):
     text: str = ""
     attachments: tuple[Attachment, ...] = ()
     buttons: tuple[Button, ...] = ()
+    cards: tuple[Card, ...] = ()
+    automatic: bool = False  #: the agent system said it by itself: nobody has joined, and nobody waits for an answer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

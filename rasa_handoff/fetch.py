@@ -130,15 +130,22 @@ class Fetcher:
             return Fetched(body=body, mime=file.mime, name=file.name)
 
     @asynccontextmanager
-    async def open(self, url: str, largest: int, headers: Mapping[str, str] | None = None) -> AsyncIterator[File]:
-        """A file, to be received part by part. No redirect is followed.
+    async def open(
+        self, url: str, largest: int, headers: Mapping[str, str] | None = None, redirects: int = 0
+    ) -> AsyncIterator[File]:
+        """A file, to be received part by part.
+
+        Args:
+            redirects: how many are followed; an ``Authorization`` header stays behind at another origin.
 
         Raises:
             FetchError: it cannot be had; its message has nothing of the address, which may hold a secret.
         """
         where = _parsed(url)
         try:
-            async with self._opened().get(where, headers=headers, allow_redirects=False) as reply:
+            async with self._opened().get(
+                where, headers=headers, allow_redirects=redirects > 0, max_redirects=redirects + 1
+            ) as reply:
                 if reply.status != 200:
                     raise FetchError(f"its server answered with HTTP {reply.status}")
                 file = File(reply, largest)

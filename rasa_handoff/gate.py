@@ -13,6 +13,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 from weakref import WeakSet
 
@@ -20,10 +21,12 @@ from rasa.core.agent import Agent
 from rasa.core.channels.channel import CollectingOutputChannel, UserMessage
 
 from rasa_handoff import attachments
+from rasa_handoff.channels.base import Channel, ChannelFile, Heard, pressed
+from rasa_handoff.channels.intake import Intake
 from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.errors import UnknownChat
-from rasa_handoff.model import EndReason, Handoff, Message, new_id
-from rasa_handoff.reach import Mailbox
+from rasa_handoff.media import Media, MediaFile, unshown
+from rasa_handoff.model import Attachment, EndReason, Handoff, Message, new_id
 from rasa_handoff.settings import Settings
 from rasa_handoff.switchboard import Receipt, Switchboard
 from rasa_handoff.transcript import clean, redact_text
@@ -31,13 +34,15 @@ from rasa_handoff.transcript import clean, redact_text
 log = logging.getLogger(__name__)
 
 LONGEST_TEXT = 64_000  #: characters
+_LONGEST_NAME = 100  #: characters of a file's; its end says what it is
+_MOST_CARRIED = 50  #: files with one message of a service's
 
 
 class Gate:
     """Decides, message by message.
 
     Args:
-        nudge: called with the id of the handoff whose user has just written: they are there.
+        nudge: called with the handoff whose user has just written: they are there.
         loaded: called when the bot has a new model.
     """
 
@@ -45,14 +50,16 @@ class Gate:
         self,
         switchboard: Switchboard,
         dialogue: Dialogue,
-        mailbox: Mailbox,
+        intake: Intake,
+        media: Media,
         settings: Settings,
-        nudge: Callable[[str], None],
+        nudge: Callable[[Handoff], None],
         loaded: Callable[[], None] = lambda: None,
     ) -> None:
         self._switchboard = switchboard
-        self._mailbox = mailbox
         self._dialogue = dialogue
+        self._intake = intake
+        self._media = media
         self._settings = settings
         self._nudge = nudge
         self._loaded = loaded
@@ -105,15 +112,28 @@ class Gate:
         processor.trigger_external_user_uttered = trigger_external_user_uttered
         self._loaded()
 
+    async def came(self, sender_id: str) -> None:
+        """A user's page is connected again: what could not reach them is tried at once."""
+        handoff = await self._switchboard.holder(sender_id)
+        if handoff is not None:
+            self._nudge(handoff)
+
     async def handle(self, message: UserMessage, to_bot: Callable[[UserMessage], Awaitable[Any]]) -> Any:
         """A user's message, with the conversation's lock held."""
-        if isinstance(message.output_channel, CollectingOutputChannel):
-            await self._mailbox.hand_over(message.sender_id, message.output_channel)
+        keeping = self._intake.keep_address(message)
+        try:
+            return await self._decide(message, to_bot)
+        finally:
+            if keeping is not None:
+                await self._intake.kept(keeping)
+
+    async def _decide(self, message: UserMessage, to_bot: Callable[[UserMessage], Awaitable[Any]]) -> Any:
+        await self._intake.hand_over(message)
         handoff = await self._switchboard.holder(message.sender_id)
         if handoff is None:
             return await to_bot(message)
         if handoff.is_open:
-            self._nudge(handoff.id)
+            self._nudge(handoff)
             if await self._to_agent(message, handoff):
                 return _collected(message)
             handoff = await self._switchboard.holder(message.sender_id)
@@ -128,24 +148,72 @@ class Gate:
         """Give *message* to the agents' side; False if it is the bot's after all."""
         if self._is_end_word(message):
             return not await self._left(handoff)
-        text = clean(message.text)
-        carried = attachments.in_metadata(message.metadata)
-        if not text and not carried:
+        heard = self._intake.heard(message) or Heard(sender_id=message.sender_id)
+        if heard.unsaid:
             return True
-        if len(text) > LONGEST_TEXT:
+        channel = self._intake.channel(message)
+        said = self._said(channel, handoff, heard, clean(message.text))
+        if not said.attachments:
+            said = replace(said, attachments=attachments.in_metadata(message.metadata))
+        if not said.text and not said.attachments:
+            return True
+        if len(said.text) > LONGEST_TEXT:
             await self._refuse(message, handoff)
             return True
-        said = Message(
-            id=new_id(),
-            who="user",
-            text=redact_text(text, self._settings.redact.patterns),
-            attachments=carried,
-            at=time.time(),
-        )
-        receipt = await self._switchboard.said(message.sender_id, said, _external_id(message))
+        receipt = await self._switchboard.said(message.sender_id, said, _external_id(message, heard))
         if receipt is not None:
             await self._acknowledge(message, receipt)
         return receipt is not None
+
+    async def take_in(self, channel: Channel, heard: Heard) -> bool:
+        """What Rasa's *channel* dropped, for an agent; False where the bot has the conversation.
+
+        Raises:
+            StoreError: it is not on disk.
+        """
+        async with self._dialogue.turn(heard.sender_id):  # behind what was said before, and is being answered
+            handoff = await self._switchboard.holder(heard.sender_id)
+            if handoff is None or not handoff.is_open:
+                return False
+            said = self._said(channel, handoff, heard, "")
+            if not said.text and not said.attachments:
+                return False
+            self._nudge(handoff)
+            said = replace(said, text=said.text[:LONGEST_TEXT])
+            return await self._switchboard.said(heard.sender_id, said, heard.id or new_id()) is not None
+
+    def _said(self, channel: Channel, handoff: Handoff, heard: Heard, to_bot: str) -> Message:
+        """What the agent gets of what the bot would have got as *to_bot*."""
+        text = clean(heard.text) if heard.text is not None else to_bot
+        if heard.button is not None:
+            text = clean(pressed(heard.button))
+        carried, unseen = self._carried(channel, handoff, heard)
+        text = redact_text(text, self._settings.redact.patterns)
+        to_bot = redact_text(to_bot, self._settings.redact.patterns)
+        return Message(
+            id=new_id(),
+            who="user",
+            text="\n".join(filter(None, (text, *unseen))),
+            attachments=tuple(carried),
+            to_bot=None if to_bot and to_bot == text and not unseen else to_bot,
+            at=time.time(),
+        )
+
+    def _carried(self, channel: Channel, handoff: Handoff, heard: Heard) -> tuple[list[Attachment], list[str]]:
+        """What goes along, and a line for each file that the agent cannot be shown."""
+        shown: list[Attachment] = []
+        unseen: list[str] = []
+        for each in heard.attachments[:_MOST_CARRIED]:
+            if isinstance(each, Attachment):
+                shown.append(each)
+                continue
+            file = _file(each, channel, handoff)
+            url = self._media.url(file, ours=handoff.backend == "desk")
+            if url is None:
+                unseen.append(unshown(file))
+            else:
+                shown.append(Attachment(url=url, kind=each.kind, name=file.name, mime=each.mime))
+        return shown, unseen
 
     def _is_end_word(self, message: UserMessage) -> bool:
         return bool(message.text) and message.text.strip().casefold() in self._end_words
@@ -179,10 +247,22 @@ class Gate:
             await message.output_channel.send_response(message.sender_id, words)
 
 
-def _external_id(message: UserMessage) -> str:
+def _file(file: ChannelFile, channel: Channel, handoff: Handoff) -> MediaFile:
+    return MediaFile(
+        channel=channel.name,
+        handoff_id=handoff.id,
+        reference=file.reference,
+        kind=file.kind,
+        name=clean(file.name)[-_LONGEST_NAME:] or None,
+        mime=file.mime,
+    )
+
+
+def _external_id(message: UserMessage, heard: Heard) -> str:
     """The id by which a repeat is known: the client's own, else the channel's."""
     theirs = (message.metadata or {}).get("message_id")
-    return clean(theirs)[:200] if isinstance(theirs, str) and theirs else clean(message.message_id)
+    given = theirs if isinstance(theirs, str) and theirs else heard.id
+    return clean(given)[:200] if given else clean(message.message_id)
 
 
 def _collected(message: UserMessage) -> Any:

@@ -34,6 +34,7 @@ class EndReason(str, Enum):
     USER_IDLE = "user_idle"
     BOT_RESUMED = "bot_resumed"  #: asked for by a rule or an operator
     FAILED = "failed"  #: the agent system could not be reached, or said no for good
+    HANDED_OVER = "handed_over"  #: the user talks with the agents where they are, for good; the bot has left
 
 
 Who = Literal["user", "agent", "bot", "system"]
@@ -71,7 +72,19 @@ class Button:
     """A choice the user can press."""
 
     title: str
-    payload: str
+    payload: str  #: what the bot or the agent system gets when it is pressed
+    url: str | None = None  #: where it leads instead
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Card:
+    """Something to look at, with choices."""
+
+    title: str
+    text: str = ""
+    image_url: str | None = None
+    url: str | None = None  #: where it leads
+    buttons: tuple[Button, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +98,8 @@ class Message:
     avatar_url: str | None = None
     attachments: tuple[Attachment, ...] = ()
     buttons: tuple[Button, ...] = ()
+    cards: tuple[Card, ...] = ()
+    to_bot: str | None = None  #: of a user: what the bot gets, where that is not *text*; empty: nothing
     at: float = 0.0  #: seconds since the epoch
 
 
@@ -111,6 +126,14 @@ class Request:
     group: str | None = None
     priority: str | None = None
     callback: dict[str, str] | None = None  #: how to reach a user who wants to be called: name, phone, email, time, …
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rating:
+    """How content the user was with the agents."""
+
+    stars: int  #: 1 to 5, which is best
+    resolved: bool | None = None  #: whether their question was settled, if they were asked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +170,7 @@ class Handoff:
     last_seq: int = 0  #: of messages and deliveries
     deadlines: dict[str, Deadline] = field(default_factory=dict)  #: accept, agent_reply, user_idle
     notes: Json = field(default_factory=dict)  #: what the backend keeps with it
+    owner: str = ""  #: the process that looks after it, where there are several
 
     @property
     def is_open(self) -> bool:
@@ -164,7 +188,9 @@ class Delivery:
     handoff_id: str
     target: Target
     seq: int
-    kind: str  #: agent: message, accepted, status, close, callback; user: message, notice, state, settle, replay
+    kind: (
+        str  #: agent: message, accepted, status, close, callback, rating; user: message, notice, state, settle, replay
+    )
     message: Message | None = None
     body: Json = field(default_factory=dict)
     state: Literal["pending", "done", "dead"] = "pending"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime, timezone
 from functools import partial
 
@@ -14,11 +14,12 @@ from rasa_handoff.backends.base import Backend, Opened
 from rasa_handoff.errors import BackendError, Refused, TemporaryError, Unavailable
 from rasa_handoff.model import EndReason, Handoff, Request, Status
 from rasa_handoff.settings import Rule, Settings
-from rasa_handoff.store import Store
+from rasa_handoff.store import Store, Tx, handoffs
 from rasa_handoff.switchboard import Switchboard
 
 log = logging.getLogger(__name__)
 
+_LOOK_AGAIN = 0.1  #: seconds
 _REFUSALS = (  # the first that happened says why nobody took the chat
     (Unavailable, EndReason.UNAVAILABLE),
     (Refused, EndReason.REJECTED),
@@ -42,6 +43,7 @@ class Opening:
         self._settings = settings
         self._now = now
         self._under_way: dict[str, asyncio.Task[Handoff]] = {}
+        self.spoken: Collection[str] = ()  #: channels whose users hear and cannot read: no agent writes to them
 
     async def request(self, request: Request) -> Handoff:
         """Open a handoff and wait for the agent system's answer, at most ``open_timeout`` seconds.
@@ -60,7 +62,7 @@ class Opening:
     async def _open(self, request: Request) -> Handoff:
         rules = self._rules_for(request)
         request = transcript.redact(request, self._settings.redact)
-        opens = None if rules else routing.next_opening(self._settings.route, request, self._today())
+        opens = None if rules else self._next_opening(request)
         begin = partial(
             self._switchboard.begin,
             request=routing.told(request, rules[0]) if rules else request,
@@ -68,7 +70,9 @@ class Opening:
             next_opening=opens.isoformat(timespec="minutes") if opens else None,
         )
         handoff, found = await self._store.write(begin)
-        if found or not handoff.is_open:
+        if found:
+            return await self._answer_to(handoff)
+        if not handoff.is_open:
             return handoff
         until = time.monotonic() + self._settings.open_timeout
         errors: list[BackendError] = []
@@ -87,9 +91,24 @@ class Opening:
                 return await self._store.write(partial(self._switchboard.opened, handoff=handoff, opened=opened))
         return await self._store.write(partial(self._switchboard.refused, handoff=handoff, reason=_reason_of(errors)))
 
+    async def _answer_to(self, handoff: Handoff) -> Handoff:
+        """What became of a request that is there already, perhaps made by another process at this moment."""
+        until = time.monotonic() + self._settings.open_timeout
+        while handoff.status is Status.REQUESTED and handoff.owner != self._store.worker and time.monotonic() < until:
+            await asyncio.sleep(_LOOK_AGAIN)
+            handoff = await self._store.read(partial(_again, handoff=handoff))
+        return handoff
+
     def _rules_for(self, request: Request) -> list[Rule]:
+        if request.channel in self.spoken:
+            return []
         found = routing.choose(self._settings.route, request, self._today())
         return [rule for rule in found if rule.to in self._backends]
+
+    def _next_opening(self, request: Request) -> datetime | None:
+        if request.channel in self.spoken:
+            return None
+        return routing.next_opening(self._settings.route, request, self._today())
 
     def _today(self) -> datetime:
         return datetime.fromtimestamp(self._now(), timezone.utc)
@@ -114,6 +133,10 @@ class Opening:
             return
         log.warning("handoff.opened_late id=%s backend=%s", handoff.id, handoff.backend)
         self._store.write(partial(self._switchboard.close_late, handoff=handoff, opened=asking.result()))
+
+
+def _again(tx: Tx, handoff: Handoff) -> Handoff:
+    return handoffs.get(tx, handoff.id) or handoff
 
 
 def _reason_of(errors: list[BackendError]) -> EndReason:

@@ -22,7 +22,7 @@ from rasa_handoff.errors import (
     UserUnreachable,
 )
 from rasa_handoff.model import Delivery, Handoff, Target
-from rasa_handoff.store import Store, Tx, deliveries, handoffs
+from rasa_handoff.store import Lost, Missed, Shared, Store, Tx, deliveries, handoffs
 from rasa_handoff.switchboard import Posted, Switchboard
 
 log = logging.getLogger(__name__)
@@ -35,6 +35,7 @@ _THEN_EVERY = 60.0
 _JITTER = 0.2
 _LONGEST_RETRY_AFTER = 600.0
 _AT_ONCE = 100  #: as many connections as an aiohttp session opens
+_LOOK_AT_LEASE = 0.1  #: seconds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +44,13 @@ class Outcome:
 
     handoff: Handoff
     delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nudged:
+    """The user of a handoff is there: what waits for them can be tried."""
+
+    handoff_id: str
 
 
 class _Lane:
@@ -86,14 +94,30 @@ class Outbox:
         self._lanes: dict[tuple[str, str], _Lane] = {}
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._stopping = False
-        self._held: list[Posted] | None = []  #: committed while the start looks for what waits
+        self._held: list[Posted] | None = []  #: committed while we look for what waits
+        self._looking: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Take up what is waiting from before, then whatever is committed."""
+        posted = Shared(kind=Posted, key=_key, find=_posted, wanted=lambda *key: key[2] == self._store.worker)
+        self._store.share(posted)
+        self._store.share(Shared(kind=Nudged, key=lambda fact: (fact.handoff_id,), find=_nudged))
         self._store.subscribe(Posted, self._hear)
-        waiting = await self._store.read(self._waiting)
-        # Facts are told in the order of commits: with this one, all that was read has been told, and is held.
-        await self._store.write(lambda tx: None)
+        self._store.subscribe(Nudged, lambda fact: self._try_now(fact.handoff_id))
+        self._store.subscribe(Missed, self._missed)
+        self._store.subscribe(Lost, self._lost)
+        looking = self._look_again()
+        while self._held is not None:  # a look may be broken off for another one
+            await asyncio.wait({looking})
+            if not looking.cancelled():
+                looking.result()
+            looking = self._looking or looking
+
+    async def _take_up(self) -> None:
+        """Take up what waits on disk and is in no lane. What is committed meanwhile is held, and comes behind."""
+        known = {delivery_id for lane in self._lanes.values() for delivery_id in lane.ids}
+        waiting = [each for each in await self._store.read(self._waiting) if each.delivery.id not in known]
+        await self._store.told()  # all that was read, and it is held
         held, self._held = self._held or [], None
         found = {posted.delivery.id for posted in waiting}
         for posted in (*waiting, *(each for each in held if each.delivery.id not in found)):
@@ -103,7 +127,7 @@ class Outbox:
         """What can go out; the switchboard posts the rest when its time has come."""
         known: dict[str, Handoff | None] = {}
         found: list[Posted] = []
-        for delivery in deliveries.pending(tx):
+        for delivery in deliveries.pending(tx, self._store.worker):
             if delivery.handoff_id not in known:
                 known[delivery.handoff_id] = handoffs.get(tx, delivery.handoff_id)
             handoff = known[delivery.handoff_id]
@@ -111,9 +135,38 @@ class Outbox:
                 found.append(Posted(handoff=handoff, delivery=delivery))
         return found
 
+    def _missed(self, missed: Missed) -> None:
+        self._look_again()
+
+    def _look_again(self) -> asyncio.Task[None]:
+        """Look for what waits; something may have been posted that we were not told of."""
+        self._held = self._held or []
+        if self._looking is not None:
+            self._looking.cancel()
+        self._looking = asyncio.create_task(self._look())
+        return self._looking
+
+    async def _look(self) -> None:
+        while not self._stopping:
+            try:
+                await self._take_up()
+                return
+            except StoreError as error:
+                log.warning("outbox.cannot_look %s", error)
+                await asyncio.sleep(1.0)
+
+    def _lost(self, lost: Lost) -> None:
+        """Other processes send from here on what was ours."""
+        for lane in self._lanes.values():
+            if lane.task is not None:
+                lane.task.cancel()
+        self._lanes = {}
+
     async def stop(self, seconds: float = 5.0) -> None:
         """Let what is being sent finish; the rest waits on disk."""
         self._stopping = True
+        if self._looking is not None:
+            self._looking.cancel()
         tasks = [lane.task for lane in self._lanes.values() if lane.task]
         for lane in self._lanes.values():
             if lane.nudged:
@@ -123,8 +176,14 @@ class Outbox:
             for task in late:
                 task.cancel()
 
-    def nudge(self, handoff_id: str) -> None:
-        """The user is there: try what waits for them without delay."""
+    def nudge(self, handoff: Handoff) -> None:
+        """The user is there: try what waits for them without delay, in whatever process it waits."""
+        if handoff.owner == self._store.worker:
+            self._try_now(handoff.id)
+        else:
+            self._store.tell([Nudged(handoff_id=handoff.id)])
+
+    def _try_now(self, handoff_id: str) -> None:
         lane = self._lanes.get((handoff_id, "user"))
         if lane is not None and lane.nudged is not None:
             lane.nudged.set()
@@ -160,6 +219,8 @@ class Outbox:
 
     def _add(self, posted: Posted) -> None:
         delivery = posted.delivery
+        if posted.handoff.owner != self._store.worker:  # another process sends it
+            return
         key = (delivery.handoff_id, "status" if delivery.kind == "status" else delivery.target)
         lane = self._lanes.get(key)
         if lane is None:
@@ -174,10 +235,11 @@ class Outbox:
     async def _drain(self, lane: _Lane) -> None:
         while lane.queue and not self._stopping:
             posted = lane.queue[0]
-            await self._wait(lane, posted.delivery.next_at - self._now())
-            if self._stopping:
-                return
+            if posted.delivery.attempts:  # else at once: who posted it may have another idea of the time
+                await self._wait(lane, posted.delivery.next_at - self._now())
             async with self._places:
+                if not await self._may_send(posted.handoff):
+                    return
                 later = await self._try(posted)
             if later is None:
                 lane.queue.popleft()
@@ -198,6 +260,14 @@ class Outbox:
         finally:
             lane.nudged = None
 
+    async def _may_send(self, handoff: Handoff) -> bool:
+        """Wait until nobody else can have taken *handoff* over; False when somebody has, or the server stops."""
+        while not self._store.owns(handoff):
+            if self._stopping or handoff.owner != self._store.worker:
+                return False
+            await asyncio.sleep(_LOOK_AT_LEASE)
+        return not self._stopping
+
     async def _try(self, posted: Posted) -> Posted | None:
         """Send once; what is left to do later, if anything."""
         handoff, delivery = posted.handoff, posted.delivery
@@ -215,7 +285,7 @@ class Outbox:
         return None
 
     def _done(self, tx: Tx, posted: Posted) -> None:
-        if deliveries.done(tx, posted.delivery.id):
+        if deliveries.done_by(tx, posted.delivery, posted.handoff.owner):
             self._settle(tx, Outcome(handoff=posted.handoff, delivery=replace(posted.delivery, state="done")))
 
     def _settle(self, tx: Tx, outcome: Outcome) -> None:
@@ -237,7 +307,7 @@ class Outbox:
         log.info(
             "outbox.retry id=%s handoff=%s attempt=%s %s", delivery.id, posted.handoff.id, delivery.attempts, error
         )
-        await self._write(lambda tx: deliveries.failed(tx, delivery))
+        await self._write(lambda tx: deliveries.failed(tx, delivery, posted.handoff.owner))
         return replace(posted, delivery=delivery)
 
     async def _bury(self, posted: Posted, error: Exception, *, exhausted: bool) -> None:
@@ -248,7 +318,7 @@ class Outbox:
         await self._write(partial(self._dead, handoff=posted.handoff, dead=dead, gone=gone, exhausted=exhausted))
 
     def _dead(self, tx: Tx, handoff: Handoff, dead: Delivery, gone: bool, exhausted: bool) -> None:
-        if deliveries.failed(tx, dead):
+        if deliveries.failed(tx, dead, handoff.owner):
             self._switchboard.gave_up(tx, handoff, dead, gone=gone, exhausted=exhausted)
             self._settle(tx, Outcome(handoff=handoff, delivery=dead))
 
@@ -263,6 +333,21 @@ class Outbox:
                     return
                 log.error("outbox.not_written %s", error)
                 await asyncio.sleep(1.0)
+
+
+def _key(posted: Posted) -> tuple[str, str, str]:
+    return posted.delivery.id, posted.handoff.id, posted.handoff.owner
+
+
+def _posted(tx: Tx, delivery_id: str, handoff_id: str, owner: str) -> Posted | None:
+    delivery, handoff = deliveries.get(tx, delivery_id), handoffs.get(tx, handoff_id)
+    if delivery is None or delivery.state != "pending" or handoff is None:
+        return None
+    return Posted(handoff=handoff, delivery=delivery)
+
+
+def _nudged(tx: Tx, handoff_id: str) -> Nudged:
+    return Nudged(handoff_id=handoff_id)
 
 
 def pause_after(attempts: int, retry_after: float | None = None) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 # Where to cut, best first: behind a paragraph, a line, a sentence, a word. The last is taken wherever it is;
 # the others only where the piece is at least half full.
@@ -13,29 +14,41 @@ _PAUSES = (
     re.compile(r"[.!?…][\"'”’)\]]*\s+|[。！？]\s*"),
 )
 _WORD = re.compile(r"\s+")
+_LARGEST = 4  #: that a character counts, however it is counted
 _JOINER = "\N{ZERO WIDTH JOINER}"
 
 
-def pieces(text: str, longest: int) -> list[str]:
+def in_utf16(character: str) -> int:
+    """How many characters it is for programs in JavaScript, Java and C#."""
+    return 2 if character > "\uffff" else 1
+
+
+def in_utf8(character: str) -> int:
+    """How many bytes it has on the wire."""
+    return len(character.encode("utf-8", "surrogatepass"))
+
+
+def pieces(text: str, longest: int, size: Callable[[str], int] = in_utf16) -> list[str]:
     """*text* as pieces of at most *longest* characters; joined, they are *text* again.
 
-    A character counts as two where UTF-16 needs two, as it does for programs in JavaScript, Java and C#.
+    Args:
+        size: what a character counts.
     """
     found: list[str] = []
-    while (end := _reach(text, longest)) < len(text):
+    while (end := _reach(text, longest, size)) < len(text):
         cut = _cut(text, end)
         found.append(text[:cut])
         text = text[cut:]
     return [*found, text]
 
 
-def _reach(text: str, longest: int) -> int:
+def _reach(text: str, longest: int, size: Callable[[str], int]) -> int:
     """How many of the first characters of *text* fit."""
-    if 2 * len(text) <= longest:
+    if _LARGEST * len(text) <= longest:
         return len(text)
     room = longest
     for index, character in enumerate(text):
-        room -= 2 if character > "\uffff" else 1
+        room -= size(character)
         if room < 0:
             return max(index, 1)
     return len(text)

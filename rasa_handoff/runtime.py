@@ -7,29 +7,35 @@ import logging
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rasa_handoff import backends, signing
+from rasa_handoff import access, backends, signing
 from rasa_handoff.access import Access
 from rasa_handoff.backends.base import Backend, Surroundings
 from rasa_handoff.callbacks import Callbacks
 from rasa_handoff.clock import Clock
-from rasa_handoff.errors import BackendError, ChatGone
+from rasa_handoff.elsewhere import Elsewhere
+from rasa_handoff.errors import BackendError, ChatGone, UserAway
 from rasa_handoff.events import MessageStatus
 from rasa_handoff.live import Hub
-from rasa_handoff.model import Delivery, EndReason, Handoff
+from rasa_handoff.media import Media
+from rasa_handoff.model import Delivery, EndReason, Handoff, Rating
 from rasa_handoff.opening import Opening
 from rasa_handoff.outbox import Outbox, Outcome, Send
 from rasa_handoff.settings import Settings
 from rasa_handoff.signals import Signals
-from rasa_handoff.store import Store, handoffs
+from rasa_handoff.store import Missed, Shared, Store, Tx, deliveries, handoffs, opens, stream
 from rasa_handoff.store.stream import Entry
+from rasa_handoff.succession import Succession
 from rasa_handoff.switchboard import Switchboard, Typed
 from rasa_handoff.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
+_ASK_FOR = 1.0  #: seconds
+_BRING_FOR = 60.0  #: seconds; longer than Rasa's channels, and the bot, may take
 HISTORY = "history"  #: what a signature on a link to it is for
 
 
@@ -44,6 +50,7 @@ class Runtime:
         self.settings = settings
         self.access = access
         self.hub = Hub()
+        self._folder = folder
         self.store = Store(_absolute(settings.database, folder))
         self.backends: Mapping[str, Backend] = {
             name: backends.load(name)(section) for name, section in settings.backends.items()
@@ -52,7 +59,10 @@ class Runtime:
         self.opening = Opening(self.store, self.switchboard, self.backends, settings, now)
         self.callbacks = Callbacks(self.store, self.switchboard, self.backends, settings)
         self.signals = Signals(self.switchboard, self.backends)
+        self.elsewhere = Elsewhere(self.store)
+        self.succession = Succession(self.store, self.switchboard)
         self.clock = Clock(self.store, self.switchboard, self.backends, now, settings.retention)
+        self.media = Media(lambda: self.access.secret, settings.public_url, settings.media_links, now)
         self.outbox: Outbox
         self._now = now
         self._tasks = Tasks()
@@ -64,27 +74,34 @@ class Runtime:
             to_user: brings a delivery to the user's side.
 
         Raises:
-            StoreError: the database cannot be opened, or another process has it.
+            StoreError: the database cannot be opened, or is a file that another process has.
         """
         await self.store.open()
-        await self.switchboard.recover()  # before anybody can ask for an agent
+        if self.store.is_shared:
+            await self._agree_on_access()
+        else:
+            await self.switchboard.recover()  # before anybody can ask for an agent
         self.outbox = Outbox(
             self.store,
             self.switchboard,
-            {"agent": self._to_agent, "user": to_user},
+            {"agent": self._to_agent, "user": partial(self._to_user, to_user)},
             self._now,
             self.settings.delivery_timeout,
         )
-        self.store.subscribe(Entry, lambda entry: self.hub.tell(f"user:{entry.sender_id}", entry))
-        self.store.subscribe(Typed, lambda typed: self.hub.tell(f"user:{typed.handoff.sender_id}", typed))
+        self._tell_pages()
+        self.elsewhere.listen()
+        self.elsewhere.answer("page", self._is_page_here)
+        self.elsewhere.answer("bring", partial(self._bring, to_user))
         self.store.subscribe(Outcome, self._report)
         around = Surroundings(
             store=self.store,
             apply=self.switchboard.apply,
             applied=self.switchboard.applied,
             access=self.access,
+            hooks_url=self._hooks_url(),
             history_url=self.history_url,
             now=self._now,
+            mine=self.store.owns,
         )
         for backend in self.backends.values():
             await backend.start(around)
@@ -92,6 +109,7 @@ class Runtime:
     async def start(self) -> None:
         """Take up what was left from before, and begin to deliver."""
         await self.outbox.start()
+        await self.succession.start()
         self.clock.start()
         log.info("handoff.ready database=%s backends=%s", self.store.database, ",".join(self.backends))
 
@@ -99,21 +117,72 @@ class Runtime:
         """End what runs; what is not delivered waits on disk."""
         self.hub.end_all()
         await self.clock.stop()
+        await self.succession.stop()
         await self.outbox.stop()
+        await self.elsewhere.stop()
         await self._tasks.stop()
         for backend in self.backends.values():
             await backend.stop()
+        await self.succession.leave()
         await self.store.close()
+
+    async def _agree_on_access(self) -> None:
+        """Have one secret, one token and the same agents as the other servers."""
+        ours, token = self.access, self.settings.token
+        self.access = await self.store.write(lambda tx: opens.agree(tx, ours, token))
+        access.keep(self._folder, self.access)
+
+    def _tell_pages(self) -> None:
+        """Bring to users' pages what is theirs, whichever process it happens in."""
+        entry = Shared(kind=Entry, key=lambda each: (each.sender_id, each.id), find=stream.at, wanted=self._has_page)
+        self.store.share(entry)
+        self.store.share(Shared(kind=Typed, key=_typed_key, find=_typed, wanted=self._has_page))
+        self.store.subscribe(Entry, lambda entry: self.hub.tell(f"user:{entry.sender_id}", entry))
+        self.store.subscribe(Typed, lambda typed: self.hub.tell(f"user:{typed.handoff.sender_id}", typed))
+        # Their pages come again, and catch up.
+        self.store.subscribe(Missed, lambda missed: self.hub.end_all())
+
+    async def user_has_page(self, sender_id: str) -> bool:
+        """Whether the user has a page open, at any process."""
+        return self._has_page(sender_id) or await self.elsewhere.ask("page", sender_id, _ASK_FOR)
+
+    async def _is_page_here(self, sender_id: str) -> bool:
+        return self._has_page(sender_id)
+
+    def _has_page(self, sender_id: str, *more: object) -> bool:
+        return self.hub.count(f"user:{sender_id}") > 0
 
     def history_url(self, handoff: Handoff) -> str:
         """A link to what was said before *handoff*; whoever has it can read that until it expires."""
-        base = self.settings.public_url or self.access.url
         token = signing.sign(self.access.secret, HISTORY, handoff.id, self._now() + self.settings.history_links)
-        return f"{base}/webhooks/handoff/history/{token}"
+        return f"{self._hooks_url()}/history/{token}"
+
+    def _hooks_url(self) -> str:
+        return f"{self.settings.public_url or self.access.url}/webhooks/handoff"
 
     def later(self, seconds: float, work: Callable[..., Coroutine[Any, Any, Any]], *values: Any) -> None:
         """Run *work* in a while, unless the server stops before."""
         asyncio.get_running_loop().call_later(seconds, lambda: self._tasks.start(work(*values)))
+
+    async def _to_user(self, to_user: Send, handoff: Handoff, delivery: Delivery) -> None:
+        """Bring a delivery to the user's side; from another process, where their socket is there."""
+        try:
+            await to_user(handoff, delivery)
+        except UserAway:
+            if not await self.elsewhere.ask("bring", delivery.id, _BRING_FOR):
+                raise
+
+    async def _bring(self, to_user: Send, delivery_id: str) -> bool:
+        """Bring a delivery of another process's, if its user is here."""
+        delivery = await self.store.read(lambda tx: deliveries.get(tx, delivery_id))
+        if delivery is None or delivery.state != "pending":
+            return False
+        handoff_id = delivery.handoff_id
+        handoff = await self.store.read(lambda tx: handoffs.get(tx, handoff_id))
+        if handoff is None:
+            return False
+        await to_user(handoff, delivery)
+        return True
 
     async def _to_agent(self, handoff: Handoff, delivery: Delivery) -> None:
         there = delivery.body.get("there")
@@ -128,6 +197,8 @@ class Runtime:
             await backend.accepted(handoff)
         elif delivery.kind == "status":
             await backend.report(handoff, MessageStatus(chat_id=handoff.chat_id or "", **delivery.body))
+        elif delivery.kind == "rating":
+            await backend.rate(handoff, Rating(**delivery.body))
         elif delivery.kind == "callback":
             await self._leave(backend, handoff)
         elif delivery.message is not None:
@@ -164,6 +235,15 @@ async def _close(backend: Backend, handoff: Handoff, reason: EndReason) -> None:
         await backend.close(handoff, reason)
     except ChatGone:
         log.debug("handoff.closed_there_already id=%s", handoff.id)
+
+
+def _typed_key(typed: Typed) -> tuple[str, str, bool, str | None]:
+    return typed.handoff.sender_id, typed.handoff.id, typed.typing, typed.name
+
+
+def _typed(tx: Tx, sender_id: str, handoff_id: str, typing: bool, name: str | None) -> Typed | None:
+    handoff = handoffs.get(tx, handoff_id)
+    return Typed(handoff=handoff, typing=typing, name=name) if handoff else None
 
 
 def _absolute(database: str, folder: Path) -> str:

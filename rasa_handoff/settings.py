@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Any, ClassVar, TypeVar, cast, get_args, get_origin, get_type_hints, overload
@@ -26,6 +26,7 @@ _YEAR = 366 * 86_400.0
 _WARN_AT = 0.8  #: of a deadline, unless it says otherwise
 
 T = TypeVar("T")
+M = TypeVar("M", bound=BaseModel)
 Path = tuple[Any, ...]  #: keys and list indexes, from the section down
 
 
@@ -88,32 +89,49 @@ class Settings:
     log_to_tracker: bool = False
     retention: float | None = 2_592_000.0  #: seconds a closed handoff is kept; None: for ever
     history_links: float = 604_800.0  #: seconds for which a link to a conversation's history opens it
+    media_links: float = 604_800.0  #: seconds for which a link to a file of a user's opens it
+    largest_file: int = 26_214_400  #: bytes of a user's file that an agent can open
+    channels: Mapping[str, BaseModel] = field(default_factory=dict)  #: what is set for Rasa's channels, by name
     acknowledge: bool = True  #: answer clients that wait for one with a receipt
 
 
 def read_section(
     section: Mapping[str, Any] | None,
     backends: Mapping[str, type[BaseModel]],
+    channels: Mapping[str, type[BaseModel]] | None = None,
 ) -> Settings:
     """Read the section of credentials.yml.
 
     Args:
         section: as Rasa read it; None and an empty one stand for the defaults.
         backends: the model of each backend's own settings, by name (`rasa_handoff.backends.settings_models`).
+        channels: likewise for Rasa's channels that have some (`rasa_handoff.channels.settings_models`).
 
     Raises:
         ConfigError: with every fault and its remedy.
     """
     faults = _Faults()
-    data = _without_blanks(_plain(section or {}), faults)
-    for path, name in _unexpanded(data):
-        remedy = f"set the environment variable {name} before Rasa starts, and write ${{{name}}} without quotes"
-        faults.add(path, f"${{{name}}} was not filled in; {remedy}")
-    shape = _shaped(_Section, data, (), faults) or _Section()
+    shape = _shaped(_Section, _filled_in(section, faults), (), faults) or _Section()
     _require_public_url(shape, backends, faults)
     settings = _convert(shape, _read_backends(shape.backends, backends, faults), faults)
+    settings = replace(settings, channels=_read_channels(shape.channels, channels or {}, faults))
     faults.raise_if_any()
     return settings
+
+
+def read_channel(section: Mapping[str, Any] | None, model: type[M]) -> M:
+    """Read the section of another channel of ours.
+
+    Args:
+        model: as a backend's: it may have a method ``faults`` that finds what a type cannot say.
+
+    Raises:
+        ConfigError: with every fault and its remedy.
+    """
+    faults = _Faults()
+    shape = _read_model(model, _filled_in(section, faults), (), faults)
+    faults.raise_if_any()
+    return cast("M", shape)
 
 
 # The shape, for pydantic 1.10 and 2: only what both understand alike
@@ -168,6 +186,9 @@ class _Section(BaseModel, extra="forbid", frozen=True):
     log_to_tracker: bool = False
     retention: Any = "30d"
     history_links: Any = "7d"
+    media_links: Any = "7d"
+    largest_file: Any = "25MB"
+    channels: dict[str, Any] = {}
     acknowledge: bool = True
 
 
@@ -205,6 +226,15 @@ def _spell(path: Path) -> str:
 # The raw section
 
 
+def _filled_in(section: Mapping[str, Any] | None, faults: _Faults) -> dict[str, Any]:
+    """The section as ours to change, with a fault for each variable that Rasa could not fill in."""
+    data = _without_blanks(_plain(section or {}), faults)
+    for path, name in _unexpanded(data):
+        remedy = f"set the environment variable {name} before Rasa starts, and write ${{{name}}} without quotes"
+        faults.add(path, f"${{{name}}} was not filled in; {remedy}")
+    return data
+
+
 def _plain(value: Any) -> Any:
     """YAML's own kinds of mapping and list as ours; also the copy that is ours to change."""
     if isinstance(value, Mapping):
@@ -235,8 +265,6 @@ def _unexpanded(value: Any, path: Path = ()) -> Iterator[tuple[Path, str]]:
 
 
 # Shape: pydantic's findings in words that say what to write
-
-M = TypeVar("M", bound=BaseModel)
 
 
 def _shaped(model: type[M], data: Any, path: Path, faults: _Faults) -> M | None:
@@ -401,14 +429,27 @@ def _read_backends(
         path = ("backends", name)
         read[name] = None  # a rule may name it all the same
         if name in known:
-            read[name] = _read_backend(known[name], {} if section is None else section, path, faults)
+            read[name] = _read_model(known[name], {} if section is None else section, path, faults)
         else:
             faults.add(path, _unknown("there is no such backend", name, list(known)))
     return read
 
 
-def _read_backend(model: type[BaseModel], section: Any, path: Path, faults: _Faults) -> BaseModel | None:
-    """One backend's section. Its model may have a method ``faults`` that finds what a type cannot say."""
+def _read_channels(
+    asked: dict[str, Any], known: Mapping[str, type[BaseModel]], faults: _Faults
+) -> dict[str, BaseModel]:
+    read: dict[str, BaseModel] = {}
+    for name, section in asked.items():
+        path = ("channels", name)
+        if name not in known:
+            faults.add(path, _unknown("there is nothing to set for a channel of this name", name, list(known)))
+        elif (shape := _read_model(known[name], {} if section is None else section, path, faults)) is not None:
+            read[name] = shape
+    return read
+
+
+def _read_model(model: type[M], section: Any, path: Path, faults: _Faults) -> M | None:
+    """A section with a model of its own, which may have a method ``faults`` that finds what a type cannot say."""
     shape = _shaped(model, section, path, faults)
     for name, what in getattr(shape, "faults", tuple)():
         faults.add((*path, name), what)
@@ -441,6 +482,8 @@ def _convert(shape: _Section, backends: Mapping[str, Any], faults: _Faults) -> S
         log_to_tracker=shape.log_to_tracker,
         retention=read(("retention",), read_duration_or_off, shape.retention, None),
         history_links=read(("history_links",), read_duration, shape.history_links, 0.0),
+        media_links=read(("media_links",), read_duration, shape.media_links, 0.0),
+        largest_file=read(("largest_file",), _read_size, shape.largest_file, 0),
         acknowledge=shape.acknowledge,
     )
 
@@ -542,6 +585,17 @@ def read_duration(value: Any) -> float:
     if not math.isfinite(seconds) or not 0 < seconds <= 10 * _YEAR:
         raise ValueError(f"must be longer than nothing and shorter than ten years; {remedy}")
     return seconds
+
+
+_SIZES = {"kB": 1024, "MB": 1024**2, "GB": 1024**3}
+
+
+def _read_size(value: Any) -> int:
+    """Bytes, from "25MB" or a number of bytes."""
+    found = re.fullmatch(r"(\d{1,12})\s*(kB|MB|GB)?", str(value).strip(), re.ASCII)
+    if isinstance(value, bool) or found is None or not int(found[1]):
+        raise ValueError("is not a size; write e.g. 500kB, 25MB or a number of bytes")
+    return int(found[1]) * _SIZES.get(found[2], 1)
 
 
 def _read_open_timeout(value: Any) -> float:

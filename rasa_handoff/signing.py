@@ -6,10 +6,13 @@ import base64
 import hashlib
 import hmac
 import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from rasa_handoff.errors import NotAuthentic
 
 _SIGNED = re.compile(r"(?P<body>(?P<value>[A-Za-z0-9_-]*)\.(?P<expires>[0-9]{0,12}))\.(?P<mac>[0-9a-f]{64})")
+_HASHES: Mapping[str, Callable[..., Any]] = {"sha1": hashlib.sha1, "sha256": hashlib.sha256}
 
 
 def require_bearer(header: str | None, *secrets: str) -> None:
@@ -27,6 +30,26 @@ def require_token(given: str | None, *secrets: str) -> None:
     found = [hmac.compare_digest(digest, _digest(secret)) for secret in secrets if secret]
     if not given or not any(found):
         raise NotAuthentic("the token is missing or wrong")
+
+
+def require_hmac(given: str | None, body: bytes, *secrets: str) -> None:
+    """Require *given*, ``sha1=…`` or ``sha256=…``, to be the HMAC of the raw *body* with one of *secrets*.
+
+    It may be in base64 or in hexadecimal digits; an empty secret opens nothing.
+    """
+    scheme, _, value = (given or "").strip().partition("=")
+    made_with = _HASHES.get(scheme.lower())
+    if made_with is None:
+        raise NotAuthentic("the signature is missing, or of a kind that is not known")
+    digests = [hmac.new(_encoded(secret), body, made_with).digest() for secret in secrets if secret]
+    # Every form is compared, so that the time tells neither which one fits nor how far.
+    found = [
+        hmac.compare_digest(_encoded(text), form)
+        for digest in digests
+        for text, form in ((value, base64.b64encode(digest)), (value.lower(), digest.hex().encode()))
+    ]
+    if not any(found):
+        raise NotAuthentic("the signature does not match")
 
 
 def sign(secret: str, purpose: str, value: str, expires: float | None = None) -> str:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any, ClassVar
 
@@ -32,6 +33,7 @@ from rasa_handoff.model import (
     Json,
     Message,
     Person,
+    Rating,
     Request,
     Status,
     Target,
@@ -119,6 +121,7 @@ class Switchboard:
             backend=rules[0].to if rules else request.backend or "none",
             status=Status.REQUESTED,
             opened_at=self._now(),
+            owner=self._store.worker,
         )
         if not rules:
             handoff = replace(handoff, notes={"next_opening": next_opening} if next_opening else {})
@@ -148,6 +151,8 @@ class Switchboard:
             self.close_late(tx, handoff, opened)
             return known
         handoff = replace(known, chat_id=opened.chat_id, notes={**known.notes, **opened.notes})
+        if opened.status is Status.CLOSED:
+            return self._handed_over(tx, replace(handoff, agent=opened.agent))
         if opened.status is Status.ACTIVE and known.status is Status.REQUESTED:
             handoff = self._taken_by(handoff, opened.agent)
         elif known.status is Status.REQUESTED:  # else an agent was faster than the answer
@@ -157,6 +162,16 @@ class Switchboard:
         handoff = self._update(tx, self._release(tx, known, handoff))
         log.info("handoff.opened id=%s backend=%s status=%s", handoff.id, handoff.backend, handoff.status.value)
         return handoff
+
+    def _handed_over(self, tx: Tx, handoff: Handoff) -> Handoff:
+        """The agents have the user where they are; the bot is told, and says nothing."""
+        for delivery in deliveries.pending_of(tx, handoff.id):
+            error = "the agents had the user already, who said it where they are"
+            deliveries.failed(tx, replace(delivery, state="dead", error=error))
+        handoff = self._tell_state(tx, _ended(handoff, EndReason.HANDED_OVER, self._now(), settled=False))
+        handoff = self._post(tx, handoff, "user", "settle")
+        log.info("handoff.handed_over id=%s backend=%s", handoff.id, handoff.backend)
+        return self._update(tx, handoff)
 
     def _release(self, tx: Tx, before: Handoff, handoff: Handoff) -> Handoff:
         """What waited for the chat to be open, or for an agent, can go out; only now it is known where to."""
@@ -180,6 +195,8 @@ class Switchboard:
 
     def close_late(self, tx: Tx, handoff: Handoff, opened: Opened) -> None:
         """A backend took the chat when nobody waited for it any more."""
+        if opened.status is Status.CLOSED:  # the agents have the user, and there is nothing of ours to end
+            return
         known = self._fresh(tx, handoff)
         same = (known.backend, known.chat_id) == (handoff.backend, opened.chat_id)
         if same and known.status in (Status.QUEUED, Status.ACTIVE):  # an agent was faster than the answer
@@ -225,6 +242,7 @@ class Switchboard:
             group=rule.group,
             status=Status.REQUESTED,
             opened_at=now,
+            owner=self._store.worker,
         )
         handoff = _ended(handoff, EndReason.UNAVAILABLE, now, settled=True)
         handoff = self._post(tx, handoff, "agent", "callback")
@@ -235,6 +253,28 @@ class Switchboard:
     async def left(self, handoff: Handoff, chat_id: str) -> None:
         """The agent system took a request to call back, under this id."""
         await self._store.write(lambda tx: handoffs.update(tx, replace(self._fresh(tx, handoff), chat_id=chat_id)))
+
+    # -- rating -------------------------------------------------------------------------------
+
+    async def rate(self, rating: Rating, *, sender_id: str = "", handoff_id: str = "") -> Handoff:
+        """The user said how content they were with this handoff, or with their last one.
+
+        Raises:
+            UnknownChat: there is none.
+            Conflict: ``no_ratings``; its agent system takes none, or never had it.
+        """
+        return await self._store.write(partial(self._rate, rating=rating, sender_id=sender_id, handoff_id=handoff_id))
+
+    def _rate(self, tx: Tx, rating: Rating, sender_id: str, handoff_id: str) -> Handoff:
+        handoff = handoffs.get(tx, handoff_id) if handoff_id else handoffs.last(tx, sender_id)
+        if handoff is None:
+            raise UnknownChat("no handoff")
+        backend = self._backends.get(handoff.backend)
+        if backend is None or not backend.takes_ratings() or handoff.chat_id is None:
+            raise Conflict("no_ratings", "the agent system takes no rating of this handoff")
+        handoff = self._post(tx, handoff, "agent", "rating", asdict(rating))
+        handoffs.count(tx, handoff)
+        return handoff
 
     # -- the user's side ----------------------------------------------------------------------
 
@@ -380,36 +420,54 @@ class Switchboard:
         return backend.hears if backend else frozenset()
 
     def _wrote(self, tx: Tx, handoff: Handoff, event: AgentMessage) -> Handoff:
+        if event.automatic:
+            handoff = self._post_written(tx, handoff, event, None)
+            handoffs.count(tx, handoff)
+            return handoff
         if handoff.status is not Status.ACTIVE or (event.agent and handoff.agent is None):
             handoff = self._taken_by(handoff, event.agent or handoff.agent)
             handoff = self._update(tx, self._tell_agent(tx, handoff))
         elif "agent_idle" in handoff.notes:
             handoff = self._update(tx, replace(handoff, notes=_without(handoff.notes, "agent_idle")))
-        agent = event.agent or handoff.agent
+        handoff = self._post_written(tx, handoff, event, event.agent or handoff.agent)
+        handoff = replace(handoff, deadlines=self._start(handoff, "user_idle"))
+        handoffs.touch(tx, handoff)
+        return handoff
+
+    def _post_written(self, tx: Tx, handoff: Handoff, event: AgentMessage, agent: Person | None) -> Handoff:
         message = Message(
             id=new_id(),
-            who="agent",
+            who="system" if event.automatic else "agent",
             text=event.text,
             name=agent.name if agent else None,
             avatar_url=agent.avatar_url if agent else None,
             attachments=event.attachments,
             buttons=event.buttons,
+            cards=event.cards,
             at=self._now(),
         )
         handoff = self._post(tx, handoff, "user", "message", {"theirs": event.event_id}, message)
         messages.insert(tx, handoff.id, handoff.last_seq, message)
         if event.event_id and "status" in self._heard_by(handoff):
             handoff = self._post(tx, handoff, "agent", "status", self._status(event.event_id, "submitted"))
-        handoff = replace(handoff, deadlines=self._start(handoff, "user_idle"))
-        handoffs.touch(tx, handoff)
         return handoff
 
     def _queue_moved(self, tx: Tx, handoff: Handoff, event: QueueMoved) -> Handoff:
-        if handoff.status is not Status.QUEUED or event.position == handoff.queue_position:
+        if handoff.status is not Status.QUEUED:
             return handoff
-        handoff = self._tell_agent(tx, replace(handoff, queue_position=event.position))
-        if event.position is not None:
+        moved = event.position != handoff.queue_position
+        minutes = math.ceil(event.wait / 60) if event.wait else None
+        waits_else = minutes is not None and _is_news(minutes, handoff.notes.get("queue_minutes"))
+        if not moved and not waits_else:
+            return handoff
+        if minutes is not None:
+            handoff = replace(handoff, notes={**handoff.notes, "queue_minutes": minutes})
+        if moved:
+            handoff = self._tell_agent(tx, replace(handoff, queue_position=event.position))
+        if moved and event.position is not None:
             handoff = self._notice(tx, handoff, "utter_handoff_queue_moved")
+        elif waits_else:
+            handoff = self._notice(tx, handoff, "utter_handoff_queue_wait")
         return self._update(tx, handoff)
 
     def _transferred(self, tx: Tx, handoff: Handoff, event: Transferred) -> Handoff:
@@ -460,7 +518,7 @@ class Switchboard:
             queue_position=None,
             accepted_at=handoff.accepted_at or self._now(),
             deadlines=self._start(handoff, "agent_reply"),
-            notes=_without(handoff.notes, "agent_left", "agent_idle"),
+            notes=_without(handoff.notes, "agent_left", "agent_idle", "queue_minutes"),
         )
 
     # -- the end ------------------------------------------------------------------------------
@@ -537,6 +595,17 @@ class Switchboard:
                 if handoff.backend not in self._backends:
                     self._close(tx, handoff, EndReason.FAILED, tell_agents=False)
 
+    def inherited(self, tx: Tx, handoff: Handoff) -> None:
+        """Go on with *handoff*, after which another process looked that is gone."""
+        if handoff.status is Status.REQUESTED:  # nobody waits for the answer any more
+            self.refused(tx, handoff, EndReason.FAILED)
+            return
+        for delivery in deliveries.pending_of(tx, handoff.id):
+            if not self.waits(handoff, delivery):
+                tx.announce(Posted(handoff=handoff, delivery=delivery))
+        if handoff.is_open and handoff.backend not in self._backends:
+            self._close(tx, handoff, EndReason.FAILED, tell_agents=False)
+
     def reported(self, tx: Tx, handoff: Handoff, delivery: Delivery) -> None:
         """What became of an agent's message, for a backend that wants to know for certain."""
         theirs = delivery.body.get("theirs")
@@ -590,6 +659,7 @@ class Switchboard:
             "agent_name": handoff.agent.name if handoff.agent else None,
             "department": handoff.agent.department if handoff.agent else None,
             "queue_position": handoff.queue_position,
+            "queue_minutes": handoff.notes.get("queue_minutes"),
             "ticket": handoff.chat_id,
             **(more or {}),
         }
@@ -665,6 +735,11 @@ def _ended(handoff: Handoff, reason: EndReason, now: float, *, settled: bool) ->
         queue_position=None,
         settled=settled,
     )
+
+
+def _is_news(minutes: int, known: int | None) -> bool:
+    """Whether an estimate is so far from the one that was said that it is worth a word."""
+    return known is None or abs(minutes - known) > known / 2
 
 
 def _without(notes: Json, *names: str) -> Json:

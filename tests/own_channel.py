@@ -50,7 +50,10 @@ class OwnInput(InputChannel):
         async def say(request: Request) -> HTTPResponse:
             said = request.json
             output = self.get_output_channel()
-            await on_new_message(UserMessage(said["text"], output, said["user"], input_channel=self.name()))
+            message = UserMessage(
+                said["text"], output, said["user"], input_channel=self.name(), metadata=said.get("metadata")
+            )
+            await on_new_message(message)
             return response.text("taken")
 
         return blueprint

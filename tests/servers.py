@@ -144,7 +144,13 @@ class Process:
 class Bot:
     """The example bot as a Rasa server with the plugin and an action server, in a folder of its own."""
 
-    def __init__(self, folder: Path, section: dict[str, Any] | None = None, **channels: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        section: dict[str, Any] | None = None,
+        endpoints: dict[str, Any] | None = None,
+        **channels: Any,
+    ) -> None:
         self.folder = folder
         self.port, self.actions_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
@@ -153,6 +159,7 @@ class Bot:
         endpoints = {
             "action_endpoint": {"url": f"http://127.0.0.1:{self.actions_port}/webhook"},
             "tracker_store": {"type": "SQL", "dialect": "sqlite", "db": str(folder / "tracker.db")},
+            **(endpoints or {}),
         }
         (folder / "credentials.yml").write_text(yaml.safe_dump(credentials))
         (folder / "endpoints.yml").write_text(yaml.safe_dump(endpoints))

@@ -14,7 +14,7 @@ from rasa_handoff import access
 from rasa_handoff.backends import settings_models
 from rasa_handoff.backends.base import Backend, Opened
 from rasa_handoff.events import AnyEvent, MessageStatus
-from rasa_handoff.model import Delivery, EndReason, Handoff, Message, Request, new_id
+from rasa_handoff.model import Delivery, EndReason, Handoff, Message, Rating, Request, new_id
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.settings import Settings, read_section
 
@@ -46,6 +46,7 @@ class Recorder(Backend):
         self.got: list[Message] = []
         self.closed: list[EndReason] = []
         self.reports: list[MessageStatus] = []
+        self.rated: list[Rating] = []
         self.typed: list[bool] = []
         self.known: list[AnyEvent] = []  #: what `look` finds
         self.answer: Callable[[Handoff], Any] = lambda handoff: Opened(chat_id=handoff.id, queue_position=1)
@@ -71,6 +72,9 @@ class Recorder(Backend):
 
     async def report(self, handoff: Handoff, status: MessageStatus) -> None:
         self.reports.append(status)
+
+    async def rate(self, handoff: Handoff, rating: Rating) -> None:
+        self.rated.append(rating)
 
     async def typing(self, handoff: Handoff, typing: bool) -> None:
         self.typed.append(typing)

@@ -24,7 +24,13 @@ import pytest
 from rasa_sdk.executor import ActionExecutor
 
 from rasa_handoff import access
-from rasa_handoff.actions import ActionHandoff, ActionHandoffCallback, ActionHandoffCancel, ActionHandoffStatus
+from rasa_handoff.actions import (
+    ActionHandoff,
+    ActionHandoffCallback,
+    ActionHandoffCancel,
+    ActionHandoffRating,
+    ActionHandoffStatus,
+)
 
 ROOT = Path(__file__).parent.parent
 TOKEN = "t" * 40
@@ -48,11 +54,14 @@ RESPONSES = (
     "utter_handoff_failed",
     "utter_handoff_callback_left",
     "utter_handoff_callback_failed",
+    "utter_handoff_rated",
+    "utter_handoff_rating_failed",
     "utter_handoff_cancelled",
     "utter_handoff_none",
     "utter_handoff_status",
 )
-DOMAIN = {"slots": {name: {} for name in (*SLOTS, "handoff_callback")}, "responses": {name: [] for name in RESPONSES}}
+OTHER_SLOTS = ("handoff_callback", "handoff_rating", "handoff_resolved")
+DOMAIN = {"slots": {name: {} for name in (*SLOTS, *OTHER_SLOTS)}, "responses": {name: [] for name in RESPONSES}}
 
 Answer = tuple[int, bytes]
 PAUSE = {"event": "pause", "timestamp": None}
@@ -171,7 +180,7 @@ def run(action: str, domain: Any = DOMAIN, timeout: float = 2.0, **tracker: Any)
 def utter(action: str, domain: Any = DOMAIN, timeout: float = 2.0, **tracker: Any) -> tuple[list[Any], list[Any]]:
     """What was said, with its variables, and the events."""
     executor = ActionExecutor()
-    for kind in (ActionHandoff, ActionHandoffCallback, ActionHandoffCancel, ActionHandoffStatus):
+    for kind in (ActionHandoff, ActionHandoffCallback, ActionHandoffCancel, ActionHandoffRating, ActionHandoffStatus):
         executor.register_action(kind(timeout=timeout))
     result = asyncio.run(executor.run(call(action, domain, **tracker)))
     assert result is not None
@@ -270,6 +279,13 @@ class TestHandoff:
         assert slots(events)["handoff_end_reason"] == reason
         assert PAUSE not in events
 
+    def test_a_user_who_was_handed_over_for_good_hears_nothing_more(self, plugin: Plugin) -> None:
+        plugin.opens(found("closed", end_reason="handed_over"))
+        said, events = run("action_handoff")
+        assert said == []
+        assert slots(events)["handoff_end_reason"] == "handed_over"
+        assert events[-1] == PAUSE
+
     def test_outside_hours_the_user_hears_when_somebody_is_there_again(self, plugin: Plugin) -> None:
         opens = "2031-03-03T09:00+01:00"
         plugin.opens(found("closed", end_reason="unavailable", next_opening=opens))
@@ -309,6 +325,34 @@ class TestHandoff:
         plugin.opens(found("active", agent={"name": "Bo Real", "shown_as": "Our team"}))
         (message,), events = utter("action_handoff")
         assert message["agent_name"] == slots(events)["handoff_agent"] == "Our team"
+
+
+RATING = "POST /webhooks/handoff/handoffs/rating"
+
+
+class TestRating:
+    @pytest.mark.parametrize(
+        ("answers", "sent"),
+        [
+            ({"handoff_rating": 4, "handoff_resolved": True}, {"stars": 4, "resolved": True}),
+            ({"handoff_rating": " 5 "}, {"stars": 5}),
+            ({"handoff_rating": 3.0, "handoff_resolved": "yes"}, {"stars": 3.0}),
+        ],
+    )
+    def test_what_the_user_answered_is_passed_on_and_forgotten(
+        self, plugin: Plugin, answers: dict[str, Any], sent: dict[str, Any]
+    ) -> None:
+        plugin.answers[RATING] = found("closed", end_reason="agent_closed")
+        said, events = run("action_handoff_rating", slots=answers)
+        assert plugin.asked == [(RATING, {"sender_id": "u1", **sent})]
+        assert said == ["utter_handoff_rated"]
+        assert slots(events) == {"handoff_rating": None, "handoff_resolved": None}
+
+    @pytest.mark.parametrize("code", ["no_ratings", "malformed"])
+    def test_what_nobody_takes_is_said(self, plugin: Plugin, code: str) -> None:
+        body = {"error": {"code": code, "message": "not so"}}
+        plugin.answers[RATING] = (409, json.dumps(body).encode())
+        assert run("action_handoff_rating", slots={"handoff_rating": "good"})[0] == ["utter_handoff_rating_failed"]
 
 
 FORM = {"callback_name": "Ann", "callback_phone": "0151 2345678", "handoff_callback_time": " at ten ", "topic": "x"}

@@ -203,8 +203,8 @@ def test_every_fault_is_told_at_once(monkeypatch: pytest.MonkeyPatch, capsys: An
     [
         ("rest:\n", "add the line `rasa_handoff.HandoffInput:`"),
         ("- rest\n", "must be a mapping"),
-        ("rest: [secret\n", "is not YAML (line"),
-        ("rest:\nrest: secret\n", "is not YAML (line"),
+        ("rest: [secret\n", "credentials.yml:2: is not YAML"),
+        ("rest:\nrest: secret\n", "credentials.yml:2: is not YAML"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_explained(text: str, words: str, capsys: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +19,17 @@ from rasa.core.channels.rest import RestInput
 from rasa.shared.core.events import ActionExecuted, BotUttered, ConversationPaused, SlotSet, UserUttered
 from rasa.utils.endpoints import EndpointConfig
 
+from rasa_handoff.backends.base import Opened
+from rasa_handoff.channels import Channels
+from rasa_handoff.channels.base import Around
+from rasa_handoff.channels.intake import Intake
 from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.errors import TemporaryError, UserUnreachable
 from rasa_handoff.events import AgentJoined, AgentMessage, Closed
 from rasa_handoff.gate import LONGEST_TEXT, Gate
+from rasa_handoff.media import Media
 from rasa_handoff.model import Attachment, Delivery, Handoff, Message, Person, Status, new_id
-from rasa_handoff.reach import Mailbox, Reach
+from rasa_handoff.reach import Reach
 from rasa_handoff.store import stream
 from tests.servers import trained
 from tests.stage import Stage, Time
@@ -45,9 +51,11 @@ class Talk:
         runtime = stage.runtime
         self.dialogue = Dialogue(lambda: agent, runtime.store, runtime.switchboard, log_to_tracker)
         self.channels: list[Any] = [RestInput()]
-        self.reach = Reach(runtime.store, self.dialogue, lambda: self.channels)
-        mailbox = Mailbox(runtime.store)
-        self.gate = Gate(runtime.switchboard, self.dialogue, mailbox, stage.settings, runtime.outbox.nudge)
+        known = Channels(lambda: self.channels, Around(store=runtime.store, now=time.time))
+        intake = Intake(runtime.store, known)
+        media = Media(lambda: "secret", None, 60.0, time.time)
+        self.reach = Reach(self.dialogue, intake)
+        self.gate = Gate(runtime.switchboard, self.dialogue, intake, media, stage.settings, runtime.outbox.nudge)
         self.user = f"user-{new_id()}"
 
     async def say(self, text: str, **values: Any) -> list[dict[str, Any]]:
@@ -102,6 +110,19 @@ async def test_the_end_resumes_the_bot_and_lets_a_rule_speak(talk: Talk) -> None
     assert tracker.get_slot("handoff_status") == "closed"
     assert tracker.get_slot("handoff_end_reason") == "agent_closed"
     assert await talk.stage.handoff(talk.user) is None
+
+
+async def test_a_bot_whose_user_was_handed_over_for_good_knows_and_says_nothing(talk: Talk) -> None:
+    talk.stage.agents.answer = lambda handoff: Opened(chat_id="c1", status=Status.CLOSED)
+    handoff = await talk.hand_over()
+    output = CollectingOutputChannel()
+    await talk.dialogue.settle(handoff.id, output)
+    assert output.messages == []
+    tracker = await talk.tracker()
+    assert not tracker.is_paused()
+    assert (tracker.get_slot("handoff_status"), tracker.get_slot("handoff_end_reason")) == ("closed", "handed_over")
+    assert await talk.stage.handoff(talk.user) is None
+    assert "9:00" in (await talk.say("what are your opening hours?"))[0]["text"]
 
 
 async def test_the_bot_is_told_once_however_often_it_is_tried(talk: Talk) -> None:
@@ -283,7 +304,7 @@ async def test_a_callback_nobody_answers_is_tried_again(talk: Talk) -> None:
 async def test_a_callback_that_never_answers_is_given_up_and_tried_again(
     talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rasa_handoff.reach.CALLBACK_TIMEOUT", 0.2)
+    monkeypatch.setattr("rasa_handoff.channels.callback.ANSWER_TIMEOUT", 0.2)
     held: list[asyncio.StreamWriter] = []
     server = await asyncio.start_server(lambda reader, writer: held.append(writer), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
@@ -298,7 +319,7 @@ async def test_a_callback_that_never_answers_is_given_up_and_tried_again(
 
 async def test_a_channel_that_hangs_is_given_up_and_tried_again(talk: Talk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a hundred of its messages would stop the deliveries of all others."""
-    monkeypatch.setattr("rasa_handoff.reach.CHANNEL_TIMEOUT", 0.2)
+    monkeypatch.setattr("rasa_handoff.channels.base.TIMEOUT", 0.2)
 
     class Hanging(CollectingOutputChannel):
         async def send_text_message(self, recipient_id: str, text: str, **kwargs: Any) -> None:
@@ -320,7 +341,7 @@ async def test_a_channel_that_hangs_is_given_up_and_tried_again(talk: Talk, monk
 async def test_a_bot_that_hangs_when_it_is_told_does_not_keep_the_conversation_locked(
     talk: Talk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rasa_handoff.reach.SETTLE_TIMEOUT", 0.2)
+    monkeypatch.setattr("rasa_handoff.reach.BOT_TIMEOUT", 0.2)
     handoff = await talk.hand_over()
     await talk.stage.happen(Closed(chat_id=handoff.id))
     with monkeypatch.context() as hanging:

@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from rasa_handoff import channels
 from rasa_handoff.backends import settings_models
+from rasa_handoff.liveperson_agent import settings as liveperson_agent
 from rasa_handoff.settings import read_section
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -36,7 +38,10 @@ def links() -> Iterator[tuple[Path, str]]:
 def test_the_settings_in_the_docs_are_settings(where: str, block: str) -> None:
     # Rasa fills in ${ENV}; here every variable has a value long enough for a token.
     filled = re.sub(r"\$\{(\w+)\}", lambda found: found[1].lower().ljust(32, "0"), block)
-    read_section(yaml.safe_load(filled)[SECTION], settings_models())
+    sections = yaml.safe_load(filled)
+    read_section(sections[SECTION], settings_models(), channels.settings_models())
+    if liveperson_agent.CHANNEL in sections:
+        liveperson_agent.read(sections[liveperson_agent.CHANNEL])
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,8 @@ ANSWER = {
     "closed_at": None,
     "next_opening": None,
 }
+# Of the other one the bot is told without a word: the user is not there any more.
+SAID = [reason for reason in EndReason if reason is not EndReason.HANDED_OVER]
 UNHAPPY = {"unavailable", "rejected", "not_accepted", "agent_silent", "agent_left", "failed"}
 GIBBERISH = "zxqj wvkk pfft"
 
@@ -279,7 +281,7 @@ async def test_when_nobody_is_there_the_form_asks_again(chat: Chat) -> None:
 # On the way back
 
 
-@pytest.mark.parametrize("reason", list(EndReason))
+@pytest.mark.parametrize("reason", SAID)
 async def test_every_end_has_its_words_and_the_bot_goes_on(chat: Chat, reason: EndReason) -> None:
     await chat.say("talk to an agent")
     way_out = ["utter_handoff_way_out"] if reason.value in UNHAPPY else []
@@ -298,7 +300,7 @@ def _words_for(reason: EndReason) -> str:
     return next(one["text"] for one in variations if reason.value in json.dumps(one.get("condition", [])))
 
 
-@pytest.mark.parametrize("reason", list(EndReason))
+@pytest.mark.parametrize("reason", SAID)
 async def test_an_interrupted_form_asks_its_question_again(chat: Chat, reason: EndReason) -> None:
     await chat.say("please call me back")
     await chat.say("Ann Miller")
@@ -337,7 +339,7 @@ def test_every_end_reason_has_a_rule_and_a_slot_value() -> None:
     rules = (BOT / "data" / "handoff.yml").read_text()
     slots = {slot.name: slot for slot in Domain.load(str(BOT / "domain")).slots}
     for reason in EndReason:
-        assert f"- handoff_end_reason: {reason.value}\n" in rules
+        assert f"- handoff_end_reason: {reason.value}\n" in rules or reason not in SAID
         assert reason.value in slots["handoff_end_reason"].values
 
 

@@ -136,3 +136,29 @@ def test_addresses_that_are(address: str) -> None:
 def test_the_wire_that_plays_the_server_is_on_this_machine(wire: Wire) -> None:
     """Else the refusals above would prove nothing."""
     assert urlsplit(wire.url).hostname == "127.0.0.1"
+
+
+async def test_where_asked_redirects_are_followed_and_take_no_credentials_elsewhere(wire: Wire) -> None:
+    with Wire() as other:
+        other.when("GET", "/c.png", body=PICTURE)
+        fetcher = Fetcher({urlsplit(each.url).netloc for each in (wire, other)}, timeout=1.0)
+        wire.respond("GET", "/a", lambda asked: (307, {}, {"Location": f"{wire.url}/b"}))
+        wire.respond("GET", "/b", lambda asked: (302, {}, {"Location": f"{other.url}/c.png"}))
+        async with fetcher.open(f"{wire.url}/a", 1000, {"Authorization": "Bearer x"}, redirects=2) as file:
+            assert (b"".join([part async for part in file.parts()]), file.name) == (PICTURE, "c.png")
+        with pytest.raises(FetchError, match="TooManyRedirects"):
+            async with fetcher.open(f"{wire.url}/a", 1000, redirects=1):
+                pass
+        await fetcher.close()
+        assert [each.headers.get("authorization") for each in (*wire.asked[:2], other.asked[0])] == ["Bearer x"] * 2 + [
+            None
+        ]
+
+
+async def test_no_redirect_leads_to_an_address_that_is_not_public(wire: Wire, fetcher: Fetcher) -> None:
+    with Wire() as inside:
+        wire.respond("GET", "/a", lambda asked: (302, {}, {"Location": f"{inside.url}/secret"}))
+        with pytest.raises(FetchError, match="not a public one"):
+            async with fetcher.open(f"{wire.url}/a", 1000, redirects=3):
+                pass
+        assert inside.asked == []

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 import pytest_asyncio
 
-from rasa_handoff.backends.http import LARGEST_ANSWER, Http, retry_after
+from rasa_handoff.backends.http import LARGEST_ANSWER, Http, Reply, retry_after
 from rasa_handoff.errors import BackendError, ChatGone, TemporaryError
 from rasa_handoff.testing import Wire
 
@@ -113,3 +113,23 @@ async def test_a_pause_that_is_asked_for_is_passed_on(wire: Wire, http: Http) ->
 @pytest.mark.parametrize("given", ["", "soon", "-1", "Wed, 21 Oct 2015 07:28:00 GMT"])
 def test_a_pause_that_is_none(given: str) -> None:
     assert not retry_after({"Retry-After": given})
+
+
+async def test_who_knows_the_bodies_judges_replies(wire: Wire, http: Http) -> None:
+    def judge(reply: Reply) -> None:
+        if b"gone" in reply.body:
+            raise ChatGone("acme", "ask")
+
+    wire.when("POST", "/a", 500, {"error": "gone"})
+    with pytest.raises(ChatGone):
+        await http.ask("ask", "POST", f"{wire.url}/a", body={}, judge=judge)
+    wire.when("POST", "/a", 500, {"error": "other"})
+    assert (await http.ask("ask", "POST", f"{wire.url}/a", body={}, judge=judge)).status == 500
+
+
+async def test_a_larger_answer_where_one_is_expected(wire: Wire, http: Http) -> None:
+    wire.when("GET", "/a", 200, TOO_LARGE)
+    reply = await http.ask("ask", "GET", f"{wire.url}/a", largest=2 * len(TOO_LARGE))
+    assert reply.body == TOO_LARGE
+    with pytest.raises(BackendError, match="larger than 64 kB"):
+        await http.ask("ask", "GET", f"{wire.url}/a")

@@ -14,6 +14,7 @@ ROUTES = [
     ("GET", "/handoffs"),
     ("GET", "/handoffs?sender_id=ann"),
     ("POST", "/handoffs/close"),
+    ("POST", "/handoffs/rating"),
     ("GET", "/outbox"),
     ("POST", "/outbox/17/retry"),
     ("GET", "/status"),
@@ -164,6 +165,35 @@ class TestClosing:
     @pytest.mark.parametrize("body", [{}, {"id": ""}, {"id": 5}, {"sender_id": None}, {"sender_id": []}])
     async def test_needs_to_know_which(self, web: Web, body: Any) -> None:
         answer = await (await web.operator()).post("/handoffs/close", body)
+        assert (answer.status, answer.code) == (400, "malformed")
+
+
+class TestRating:
+    async def test_an_agent_system_that_takes_none_says_so(self, web: Web) -> None:
+        await web.agent_online()
+        await web.open("ann")
+        answer = await (await web.operator()).post("/handoffs/rating", {"sender_id": "ann", "stars": 4})
+        assert (answer.status, answer.code) == (409, "no_ratings")
+
+    async def test_without_a_handoff_there_is_nothing_to_rate(self, web: Web) -> None:
+        answer = await (await web.operator()).post("/handoffs/rating", {"sender_id": "nobody", "stars": 4})
+        assert (answer.status, answer.code) == (404, "unknown")
+
+    @pytest.mark.parametrize(
+        "body",
+        [
+            {"stars": 4},
+            {"sender_id": "ann"},
+            {"sender_id": "ann", "stars": 0},
+            {"sender_id": "ann", "stars": 6},
+            {"sender_id": "ann", "stars": 4.5},
+            {"sender_id": "ann", "stars": "4"},
+            {"sender_id": "ann", "stars": True},
+            {"sender_id": "ann", "stars": 4, "resolved": "yes"},
+        ],
+    )
+    async def test_what_is_no_rating_is_refused(self, web: Web, body: Any) -> None:
+        answer = await (await web.operator()).post("/handoffs/rating", body)
         assert (answer.status, answer.code) == (400, "malformed")
 
 

@@ -189,7 +189,7 @@ class TestErrors:
         await moody.until(lambda: not moody.user_trouble)
         while not (await unfinished(moody))[0].attempts:
             await asyncio.sleep(0.005)
-        moody.runtime.outbox.nudge(handoff.id)  # no time passed
+        moody.runtime.outbox.nudge(handoff)  # no time passed
         await moody.until(lambda: moody.kinds_to_user() == ["state", "state", "slots", "message"])
 
     async def test_a_user_who_cannot_be_reached_is_told_of_to_the_agents(self, moody: Stage) -> None:
@@ -202,7 +202,7 @@ class TestErrors:
         assert [(report.message_id, report.state) for report in moody.agents.reports] == [("e1", "rejected")]
 
     async def test_nobody_to_nudge_is_no_trouble(self, moody: Stage) -> None:
-        moody.runtime.outbox.nudge("nobody")
+        moody.runtime.outbox.nudge(await moody.request())
 
 
 async def ended(stage: Stage, handoff: Handoff) -> EndReason | None:

@@ -7,7 +7,7 @@ import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rasa_handoff.pieces import pieces
+from rasa_handoff.pieces import in_utf8, pieces
 
 CHARACTERS = [
     "a",
@@ -64,6 +64,18 @@ def test_what_has_no_word_before_a_space_is_no_piece() -> None:
 
 def test_characters_count_as_javascript_counts_them() -> None:
     assert pieces("🚲" * 10, 8) == ["🚲🚲🚲🚲", "🚲🚲🚲🚲", "🚲🚲"]
+
+
+def test_characters_may_count_as_they_have_bytes() -> None:
+    assert pieces("ab é 🚲 中", 6, in_utf8) == ["ab é ", "🚲 ", "中"]
+    assert pieces("x" * 8, 8, in_utf8) == ["x" * 8]
+
+
+@given(st.text(), st.integers(min_value=4, max_value=30))
+def test_pieces_fit_by_their_bytes(text: str, longest: int) -> None:
+    found = pieces(text, longest, in_utf8)
+    assert "".join(found) == text
+    assert all(len(piece.encode()) <= longest for piece in found)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hmac
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from rasa_handoff.signing import (
     conversation_token,
     require_bearer,
     require_conversation_token,
+    require_hmac,
     require_signed,
     require_token,
     sign,
@@ -104,6 +107,24 @@ class TestSigned:
     def test_an_empty_secret_signs_nothing(self) -> None:
         with pytest.raises(ValueError, match="empty secret"):
             sign("", "session", "x")
+
+
+class TestHmac:
+    """Signatures of others over a body; the published ones are tests of who publishes them."""
+
+    @given(st.binary(max_size=200), st.sampled_from(["sha1", "sha256"]))
+    def test_a_signature_opens_its_own_body_with_its_own_secret(self, body: bytes, scheme: str) -> None:
+        given = f"{scheme}={hmac.new(SECRET.encode(), body, scheme).hexdigest()}"
+        require_hmac(given, body, OTHER, SECRET)
+        for wrong, secret in ((body + b"x", SECRET), (body, OTHER), (body, "")):
+            with pytest.raises(NotAuthentic):
+                require_hmac(given, wrong, secret)
+
+    @given(anything, st.binary(max_size=50))
+    def test_hostile_signatures_are_only_ever_refused(self, given: str | None, body: bytes) -> None:
+        for prefix in ("", "sha1=", "sha256="):
+            with pytest.raises(NotAuthentic):
+                require_hmac(None if given is None else prefix + given, body, SECRET)
 
 
 class TestConversation:

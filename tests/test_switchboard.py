@@ -11,9 +11,9 @@ import pytest
 from rasa_handoff.backends.base import Opened
 from rasa_handoff.errors import BackendError, ChatGone, Conflict, TemporaryError, Unavailable, UnknownChat, UserAway
 from rasa_handoff.events import AgentIdle, AgentJoined, AgentMessage, Closed, MessageStatus, QueueMoved, Transferred
-from rasa_handoff.model import Deadline, EndReason, Handoff, Message, Person, Request, Status
+from rasa_handoff.model import Deadline, EndReason, Handoff, Message, Person, Rating, Request, Status
 from rasa_handoff.settings import DeadlineSetting, Rule
-from rasa_handoff.store import deliveries, messages
+from rasa_handoff.store import deliveries, handoffs, messages
 from tests.stage import Recorder, Stage, Time
 
 BO = Person(name="Bo", id="bo")
@@ -48,6 +48,51 @@ async def test_a_refusal_leaves_the_bot_in_charge(stage: Stage, error: Exception
     assert await stage.say("hello?") is None
 
 
+async def test_who_is_handed_over_for_good_is_nobodys_here(stage: Stage) -> None:
+    stage.agents.answer = lambda handoff: Opened(chat_id="c1", status=Status.CLOSED, agent=BO)
+    handoff = await stage.request()
+    assert (handoff.status, handoff.end_reason, handoff.agent) == (Status.CLOSED, EndReason.HANDED_OVER, BO)
+    assert not handoff.settled
+    await stage.until(lambda: stage.kinds_to_user() == ["state", "settle"])
+    assert await stage.say("hello?") is None
+    assert stage.agents.got == []
+    assert stage.agents.closed == []
+
+
+async def test_what_was_typed_while_the_user_was_handed_over_is_put_aside(stage: Stage) -> None:
+    asked = asyncio.Event()
+
+    async def answer_when_asked() -> Opened:
+        await asked.wait()
+        return Opened(chat_id="c1", status=Status.CLOSED)
+
+    stage.agents.answer = lambda handoff: answer_when_asked()
+    opening = asyncio.create_task(stage.request())
+    await stage.until(lambda: stage.agents.opened)
+    await stage.say("are you there?")
+    asked.set()
+    handoff = await opening
+    left = await stage.runtime.store.read(lambda tx: deliveries.unfinished(tx))
+    assert [(each.kind, each.state) for each in left if each.target == "agent"] == [("message", "dead")]
+    assert (await stage.handoff() or handoff).end_reason is EndReason.HANDED_OVER
+    assert stage.agents.got == []
+
+
+async def test_who_was_handed_over_too_late_is_not_taken_back(database: str, tmp_path: Path, time: Time) -> None:
+    stage = Stage(database, tmp_path, time, open_timeout="200ms")
+    await stage.up()
+
+    async def late() -> Opened:
+        await asyncio.sleep(0.3)
+        return Opened(chat_id="c1", status=Status.CLOSED)
+
+    stage.agents.answer = lambda handoff: late()
+    assert (await stage.request()).end_reason is EndReason.FAILED
+    await asyncio.sleep(0.2)
+    assert stage.agents.closed == []
+    await stage.down()
+
+
 async def test_what_the_user_says_reaches_the_agent_in_order(stage: Stage) -> None:
     await stage.request()
     for number in range(20):
@@ -79,6 +124,20 @@ async def test_an_agent_joins_and_writes(stage: Stage) -> None:
     assert (now.status, now.agent) == (Status.ACTIVE, BO)
 
 
+async def test_what_the_agent_system_says_by_itself_is_not_an_agent_who_joined(stage: Stage) -> None:
+    handoff = await stage.request()
+    said = AgentMessage(chat_id=handoff.id, event_id="e1", text="You are number 3", automatic=True)
+    await stage.happen(said)
+    await stage.happen(said)
+    await stage.until(lambda: "message" in stage.kinds_to_user())
+    assert stage.kinds_to_user() == ["state", "message"]
+    now = await stage.handoff()
+    assert now is not None
+    assert (now.status, now.agent, list(now.deadlines)) == (Status.QUEUED, None, ["accept"])
+    (written,) = await stage.runtime.store.read(lambda tx: messages.of(tx, handoff.id))
+    assert (written.who, written.name, written.text) == ("system", None, "You are number 3")
+
+
 async def test_an_agent_closes_and_the_bot_is_told_once(stage: Stage) -> None:
     handoff = await stage.request()
     await stage.happen(Closed(chat_id=handoff.id))
@@ -90,6 +149,25 @@ async def test_an_agent_closes_and_the_bot_is_told_once(stage: Stage) -> None:
     with pytest.raises(Conflict) as refused:
         await stage.happen(AgentMessage(chat_id=handoff.id, text="too late"))
     assert refused.value.code == "agent_closed"
+
+
+async def test_a_rating_reaches_the_agents_also_after_the_end(stage: Stage) -> None:
+    handoff = await stage.request()
+    await stage.happen(Closed(chat_id=handoff.id))
+    rating = Rating(stars=4, resolved=True)
+    await stage.runtime.switchboard.rate(rating, sender_id="ann")
+    await stage.runtime.switchboard.rate(Rating(stars=1), handoff_id=handoff.id)
+    await stage.until(lambda: stage.agents.rated == [rating, Rating(stars=1)])
+
+
+async def test_there_is_nothing_to_rate_without_a_chat(stage: Stage) -> None:
+    with pytest.raises(UnknownChat):
+        await stage.runtime.switchboard.rate(Rating(stars=4), sender_id="ann")
+    stage.agents.answer = lambda handoff: Unavailable("desk", "open")
+    await stage.request()
+    with pytest.raises(Conflict) as refused:
+        await stage.runtime.switchboard.rate(Rating(stars=4), sender_id="ann")
+    assert refused.value.code == "no_ratings"
 
 
 async def test_events_for_a_chat_nobody_knows_are_refused(stage: Stage) -> None:
@@ -230,6 +308,38 @@ async def test_a_place_in_the_queue_and_a_transfer_are_told(stage: Stage) -> Non
         "utter_handoff_transferred",
         "utter_handoff_back_in_queue",
     ]
+
+
+async def test_how_long_it_will_take_is_told_once_and_again_when_it_is_very_different(stage: Stage) -> None:
+    handoff = await stage.request()
+    for wait in (590.0, 600.0, 480.0, 0.0, 200.0, 170.0):
+        await stage.happen(QueueMoved(chat_id=handoff.id, position=1, wait=wait))
+    await stage.happen(QueueMoved(chat_id=handoff.id, position=2, wait=180.0))
+    await stage.until(lambda: stage.kinds_to_user().count("notice") == 3)
+    said = [delivery.body for _, delivery in stage.to_user if delivery.kind == "notice"]
+    assert [(each["response"], each["values"]["queue_minutes"]) for each in said] == [
+        ("utter_handoff_queue_wait", 10),
+        ("utter_handoff_queue_wait", 4),
+        ("utter_handoff_queue_moved", 3),
+    ]
+
+
+async def test_the_open_chats_of_an_agent_system_are_listed(stage: Stage) -> None:
+    over, queued, active = [await stage.request(name) for name in ("ann", "bob", "cleo")]
+    await stage.happen(AgentJoined(chat_id=active.id, agent=BO))
+    await stage.happen(Closed(chat_id=over.id))
+    found = await stage.runtime.store.read(lambda tx: handoffs.open_at(tx, queued.backend))
+    assert {handoff.id for handoff in found} == {queued.id, active.id}
+    assert await stage.runtime.store.read(lambda tx: handoffs.open_at(tx, "another")) == []
+
+
+async def test_an_estimate_is_forgotten_when_an_agent_comes(stage: Stage) -> None:
+    handoff = await stage.request()
+    await stage.happen(QueueMoved(chat_id=handoff.id, position=1, wait=60.0))
+    await stage.happen(AgentJoined(chat_id=handoff.id, agent=BO))
+    await stage.happen(Transferred(chat_id=handoff.id))
+    await stage.happen(QueueMoved(chat_id=handoff.id, wait=60.0))
+    assert (await notices(stage)).count("utter_handoff_queue_wait") == 2
 
 
 class Particular(Recorder):

@@ -23,6 +23,9 @@ from sanic import Blueprint, Sanic
 
 from rasa_handoff import access
 from rasa_handoff.backends import settings_models
+from rasa_handoff.channels import Channels
+from rasa_handoff.channels.base import Around
+from rasa_handoff.channels.intake import Intake
 from rasa_handoff.desk import api as desk_api
 from rasa_handoff.desk.backend import Desk
 from rasa_handoff.desk.presence import GRACE, Attendance
@@ -321,7 +324,8 @@ class Web:
         bot: Any = SilentBot(self.runtime.store, self.runtime.switchboard)
         user.watch(self.runtime)
         desk_api.listen(self.runtime)
-        await self.runtime.open(Reach(self.runtime.store, bot, self._channels, self.settings.agents))
+        channels = Channels(self._channels, Around(store=self.runtime.store, now=real_time.time))
+        await self.runtime.open(Reach(bot, Intake(self.runtime.store, channels), self.settings.agents))
         self.desk.attendance = Attendance(self.monotonic)
         self.nobody_was_there()
         await self._serve()

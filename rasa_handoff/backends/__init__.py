@@ -14,6 +14,10 @@ from rasa_handoff.backends.base import Backend
 _BACKENDS: dict[str, str] = {
     "desk": "rasa_handoff.desk.backend:Desk",
     "avaamo": "rasa_handoff.backends.avaamo:Avaamo",
+    "liveperson": "rasa_handoff.backends.liveperson.backend:LivePerson",
+    "liveperson_chat": "rasa_handoff.backends.liveperson_chat.backend:LivePersonChat",
+    "liveperson_agent": "rasa_handoff.liveperson_agent.backend:LivePersonAgent",
+    "livechat": "rasa_handoff.backends.livechat.backend:LiveChat",
     "vonage": "rasa_handoff.backends.vonage:Vonage",
     "yellow": "rasa_handoff.backends.yellow:Yellow",
 }

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 from rasa_handoff import signing, strict_json
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.base import Answer, Backend, Opened, Surroundings, Webhook, hook
-from rasa_handoff.backends.http import OPEN_TIMEOUT, TIMEOUT, Http, Reply
+from rasa_handoff.backends.http import OPEN_TIMEOUT, TIMEOUT, Http, Reply, answers
 from rasa_handoff.backends.oauth import OAuth2, OAuth2Settings
 from rasa_handoff.errors import BackendError, Conflict, Malformed
 from rasa_handoff.events import AgentJoined, AgentMessage, Closed
@@ -254,6 +254,9 @@ class Avaamo(Backend):
 
     async def stop(self) -> None:
         await self._http.close()
+
+    async def probe(self) -> str | None:
+        return await answers(self.name, self.settings.webhook_url)
 
     def chat_id_of(self, handoff: Handoff) -> str:
         return self._names.conversation(handoff.sender_id)

@@ -6,7 +6,7 @@ what it tells us, either through webhooks (methods marked with `hook`) or by cal
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, ClassVar, TypeVar
@@ -17,8 +17,8 @@ from rasa_handoff import strict_json
 from rasa_handoff.access import Access
 from rasa_handoff.errors import BackendError, NotAuthentic, WebhookError
 from rasa_handoff.events import AnyEvent, MessageStatus
-from rasa_handoff.model import EndReason, Handoff, Json, Message, Person, Request, Status
-from rasa_handoff.settings import DeadlineSetting
+from rasa_handoff.model import EndReason, Handoff, Json, Message, Person, Rating, Request, Status
+from rasa_handoff.settings import DeadlineSetting, Settings
 from rasa_handoff.store import Store, Tx, messages
 
 
@@ -27,7 +27,9 @@ class Opened:
     """The agent system accepted the request."""
 
     chat_id: str
-    status: Status = Status.QUEUED  #: QUEUED, or ACTIVE if an agent is there at once
+    #: QUEUED, or ACTIVE if an agent is there at once; CLOSED if the user is with the agents already, where they
+    #: are, and nothing of it will pass us: the handoff ends as ``handed_over``, and the bot says nothing more.
+    status: Status = Status.QUEUED
     queue_position: int | None = None  #: 1 is next
     agent: Person | None = None
     notes: Json = field(default_factory=dict)  #: what the backend wants to find in ``handoff.notes``
@@ -42,6 +44,12 @@ class Surroundings:
     applied: Callable[[Tx, str, AnyEvent], Handoff]  #: the same, inside a transaction
     access: Access  #: the private file's content
     now: Callable[[], float]  #: seconds since the epoch
+    mine: Callable[[Handoff], bool]
+    #: Whether this process, and no other, looks after a handoff at this moment. A backend that asks its agent
+    #: system by itself what happened asks only for those; others may become ours when a process is gone.
+    hooks_url: str
+    #: Where the webhooks of all backends are, as others reach them: ``https://…/webhooks/handoff``.
+    #: A backend that gives it to others needs a ``public_url``, too.
     history_url: Callable[[Handoff], str]
     #: A link to a page with what was said before the handoff. A backend that uses it has settings with
     #: ``needs_public_url: ClassVar[bool] = True``, so that no server starts without one.
@@ -72,6 +80,7 @@ class Answer:
 
     status: int = 200
     body: Json | None = None  #: None: empty
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +90,16 @@ class Hook:
     method: str
     path: str  #: below ``/webhooks/handoff/<backend>/``; ``<name:str>`` is a named part
     taker: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Command:
+    """Something that the command line can do for an agent system: ``rasa-handoff <backend> <name>``."""
+
+    name: str
+    words: str  #: what it does, for its help
+    #: Does it with the backend's settings and the plugin's; gives rows of a table, alike in their columns.
+    run: Callable[[Any, Settings], Coroutine[Any, Any, list[dict[str, str]]]]
 
 
 Taker = TypeVar("Taker", bound=Callable[..., Awaitable[Answer]])
@@ -161,6 +180,15 @@ class Backend:
         """Whether requests to call back can be left there."""
         return cls.leave is not Backend.leave
 
+    async def rate(self, handoff: Handoff, rating: Rating) -> None:
+        """Say how content the user was; the handoff may be over. A second time takes the place of the first."""
+        raise BackendError(self.name, "rate a chat", detail="it does not take ratings")
+
+    @classmethod
+    def takes_ratings(cls) -> bool:
+        """Whether it wants to know how content users were."""
+        return cls.rate is not Backend.rate
+
     async def send(self, handoff: Handoff, message: Message) -> None:
         """Bring a message of the user. ``message.id`` stays the same when it is tried again."""
         raise NotImplementedError
@@ -203,6 +231,24 @@ class Backend:
         event_id = messages.id_of_unnamed(tx, f"{self.name}:{event.chat_id}", said, self.around.now(), within)
         self.around.applied(tx, self.name, replace(event, event_id=event_id))
         return event_id
+
+    async def probe(self) -> str | None:
+        """Ask the agent system something that has no effect there, for ``rasa-handoff doctor --connect``.
+
+        It is called on a backend that was not started, and ends by itself.
+
+        Returns:
+            what its answer means, as in "takes the token"; None where nothing can be asked without an effect.
+
+        Raises:
+            BackendError: it does not answer, or says no.
+        """
+        return None
+
+    @classmethod
+    def commands(cls) -> Sequence[Command]:
+        """What the command line can do for the agent system; by default nothing."""
+        return ()
 
     @classmethod
     def hooks(cls) -> list[Hook]:

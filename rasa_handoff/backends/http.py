@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -25,6 +25,7 @@ OPEN_TIMEOUT = 60.0  #: … that opens a chat: longer than anybody waits for it,
 LARGEST_ANSWER = 64 * 1024  #: bytes
 _AGAIN = {408, 425, 429}  #: and everything from 500 on
 _GONE = 410
+_NOBODY_BEHIND = {502, 503, 504}  #: what a proxy says
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,20 +74,24 @@ class Http:
         method: str,
         url: str,
         *,
-        body: Json | None = None,
+        body: Json | list[Json] | bytes | None = None,
         headers: Mapping[str, str] | None = None,
-        form: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | aiohttp.FormData | None = None,
         heed: bool = True,
         also: Container[int] = (),
+        judge: Callable[[Reply], None] | None = None,
+        largest: int = LARGEST_ANSWER,
         timeout: float | None = None,
     ) -> Reply:
         """Ask once; never follows a redirect.
 
         Args:
             doing: for errors, as in "open a chat".
-            body: sent as JSON.
+            body: sent as JSON; bytes as they are, with the Content-Type of *headers*.
             form: sent as a form, when there is no *body*.
             also: of the other statuses those whose bodies say what is wrong: their replies are given, too.
+            judge: raises what a reply means, in the place of the rules below, where its body says more than its status.
+            largest: bytes that an answer may have.
             timeout: seconds for this request, if they are others.
             heed: whether the body of a success matters; if not, it may be anything, and is not given.
 
@@ -95,8 +100,10 @@ class Http:
             ChatGone: 410.
             BackendError: any other status that is no success, or an answer too large.
         """
-        data: Any = form if body is None else json.dumps(body, ensure_ascii=False).encode()
-        known = {} if body is None else {"Content-Type": "application/json"}
+        data: Any = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
+        if body is None:
+            data = form
+        known = {"Content-Type": "application/json"} if isinstance(body, (dict, list)) else {}
         where = _parsed(url)
         with self._guarding(where, doing):
             try:
@@ -108,12 +115,16 @@ class Http:
                     allow_redirects=False,
                     timeout=aiohttp.ClientTimeout(total=timeout) if timeout else self._timeout,
                 ) as reply:
-                    content = await self._read(reply, doing) if heed or not reply.ok else await _skip(reply)
+                    content = await self._read(reply, doing, largest) if heed or not reply.ok else await _skip(reply)
             except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
                 what = "no answer in time" if isinstance(error, asyncio.TimeoutError) else type(error).__name__
                 raise TemporaryError(self._who, doing, detail=what) from None
-            self._require_success(doing, reply, also)
-        return Reply(status=reply.status, headers=reply.headers, body=content)
+            answer = Reply(status=reply.status, headers=reply.headers, body=content)
+            if judge is not None:
+                judge(answer)
+            else:
+                require_success(self._who, doing, answer, also)
+        return answer
 
     def _guarding(self, where: URL, doing: str) -> AbstractContextManager[None]:
         if self._breakers is None:
@@ -128,27 +139,52 @@ class Http:
             self._session = aiohttp.ClientSession(timeout=self._timeout, cookie_jar=aiohttp.DummyCookieJar())
         return self._session
 
-    async def _read(self, reply: aiohttp.ClientResponse, doing: str) -> bytes:
+    async def _read(self, reply: aiohttp.ClientResponse, doing: str, largest: int) -> bytes:
         content = bytearray()
         async for part in reply.content.iter_any():
             content += part
-            if len(content) > LARGEST_ANSWER:
+            if len(content) > largest:
                 reply.close()
-                raise BackendError(self._who, doing, reply.status, "an answer larger than 64 kB")
+                raise BackendError(self._who, doing, reply.status, f"an answer larger than {largest // 1024} kB")
         return bytes(content)
 
-    def _require_success(self, doing: str, reply: aiohttp.ClientResponse, also: Container[int]) -> None:
-        status = reply.status
-        if 200 <= status < 300:
-            return
-        if status in _AGAIN or status >= 500:
-            raise TemporaryError(self._who, doing, status, retry_after=retry_after(reply.headers))
-        if status == _GONE:
-            raise ChatGone(self._who, doing, status)
-        if status in also:
-            return
-        detail = "a redirect, which is not followed; set the address it leads to" if status < 400 else ""
-        raise BackendError(self._who, doing, status, detail)
+
+async def answers(who: str, url: str) -> str:
+    """What is to be said of the host of *url* when it speaks HTTP, whatever it says; for `Backend.probe`.
+
+    Only the root of the host is asked for: nothing there counts as a chat, and no key in *url* goes along.
+
+    Raises:
+        BackendError: it does not.
+    """
+    doing = "reach the host"
+    root = _parsed(url).origin()
+
+    def require_alive(reply: Reply) -> None:
+        if reply.status in _NOBODY_BEHIND:
+            raise TemporaryError(who, doing, reply.status)
+
+    http = Http(who)
+    try:
+        await http.ask(doing, "GET", f"{root}/", heed=False, judge=require_alive)
+    finally:
+        await http.close()
+    return f"{root.host} answers"
+
+
+def require_success(who: str, doing: str, reply: Reply, also: Container[int] = ()) -> None:
+    """Require *reply* to have a status of success, or one of *also*; sorts the others as `Http.ask` says."""
+    status = reply.status
+    if 200 <= status < 300:
+        return
+    if status in _AGAIN or status >= 500:
+        raise TemporaryError(who, doing, status, retry_after=retry_after(reply.headers))
+    if status == _GONE:
+        raise ChatGone(who, doing, status)
+    if status in also:
+        return
+    detail = "a redirect, which is not followed; set the address it leads to" if status < 400 else ""
+    raise BackendError(who, doing, status, detail)
 
 
 @lru_cache(4096)

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from rasa_handoff import signing, strict_json
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.base import Answer, Backend, Opened, Webhook, hook
-from rasa_handoff.backends.http import OPEN_TIMEOUT, TIMEOUT, Http
+from rasa_handoff.backends.http import OPEN_TIMEOUT, TIMEOUT, Http, answers
 from rasa_handoff.errors import Conflict, Malformed, NotAuthentic, WebhookError
 from rasa_handoff.events import AgentMessage, Closed, MessageStatus
 from rasa_handoff.model import (
@@ -152,6 +152,9 @@ class Vonage(Backend):
 
     async def stop(self) -> None:
         await self._http.close()
+
+    async def probe(self) -> str | None:
+        return await answers(self.name, self.settings.start_connection.url)
 
     @property
     def deadlines(self) -> Mapping[str, DeadlineSetting]:

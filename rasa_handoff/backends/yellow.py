@@ -15,7 +15,7 @@ from pydantic import BaseModel, Field
 from rasa_handoff import signing, strict_json
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.base import Answer, Backend, Opened, Surroundings, Webhook, hook
-from rasa_handoff.backends.http import OPEN_TIMEOUT, TIMEOUT, Http, Reply
+from rasa_handoff.backends.http import OPEN_TIMEOUT, TIMEOUT, Http, Reply, answers
 from rasa_handoff.errors import BackendError, Malformed, NotAuthentic, Refused, Unavailable, WebhookError
 from rasa_handoff.events import (
     AgentAway,
@@ -361,6 +361,9 @@ class Yellow(Backend):
 
     async def stop(self) -> None:
         await self._http.close()
+
+    async def probe(self) -> str | None:
+        return await answers(self.name, self.settings.url)
 
     # -- to the live agent --------------------------------------------------------------------
 

@@ -17,14 +17,14 @@ from sanic.response import HTTPResponse, redirect
 from rasa_handoff import signing
 from rasa_handoff import strict_json as read
 from rasa_handoff.desk import openapi, records
-from rasa_handoff.desk.backend import AgentChanged, ChatChanged, Desk, MessageChanged, UserTyped
+from rasa_handoff.desk.backend import AgentChanged, AgentThere, ChatChanged, Desk, MessageChanged, UserTyped
 from rasa_handoff.desk.patience import Patience
 from rasa_handoff.desk.presence import GRACE
 from rasa_handoff.desk.records import Agent, Chat
 from rasa_handoff.errors import Malformed, NotAuthentic, UnknownChat
 from rasa_handoff.model import Json
 from rasa_handoff.runtime import Runtime
-from rasa_handoff.store import handoffs
+from rasa_handoff.store import Shared, Tx, handoffs
 from rasa_handoff.web import sse
 from rasa_handoff.web.answers import Handler, add_route, as_json, nothing, payload_of
 from rasa_handoff.web.pages import Pages
@@ -260,7 +260,7 @@ class DeskApi:
         desk, runtime = self._desk, self._running()
         listener = runtime.hub.listen("desk")
         desk.attendance.came(agent.id)
-        self._tell_agent(agent)
+        runtime.store.tell([AgentThere(agent_id=agent.id), AgentChanged(agent=agent)])
         try:
             await sse.serve(request, self._events(agent, listener))
         finally:
@@ -286,12 +286,9 @@ class DeskApi:
             return "agent", self._of_agent(fact.agent)
         return "typing", {"chat_id": fact.chat_id, "typing": fact.typing}
 
-    def _tell_agent(self, agent: Agent) -> None:
-        self._running().hub.tell("desk", AgentChanged(agent=agent))
-
     async def _look_again(self, agent_id: str) -> None:
         """A page went some time ago: its agent may not be there any more."""
-        self._tell_agent(await self._agent(agent_id))
+        self._running().store.tell([AgentChanged(agent=await self._agent(agent_id))])
 
     async def describe(self, request: Request) -> HTTPResponse:
         return as_json(openapi.DOCUMENT)
@@ -313,9 +310,39 @@ class DeskApi:
 
 
 def listen(runtime: Runtime) -> None:
-    """Bring the desk's facts to the open consoles."""
-    for kind in (ChatChanged, MessageChanged, AgentChanged, UserTyped):
+    """Bring the desk's facts to the open consoles, at whatever process they happen."""
+    for kind, (key, find) in _TO_CONSOLES.items():
+        shared = Shared(kind=kind, key=key, find=find, wanted=lambda *key: runtime.hub.count("desk") > 0)
+        runtime.store.share(shared)
         runtime.store.subscribe(kind, lambda fact: runtime.hub.tell("desk", fact))
+
+
+def _chat(tx: Tx, chat_id: str) -> ChatChanged | None:
+    chat = records.chat(tx, chat_id)
+    return ChatChanged(chat=chat) if chat else None
+
+
+def _message(tx: Tx, message_id: str) -> MessageChanged | None:
+    message = records.message(tx, message_id)
+    return MessageChanged(message=message) if message else None
+
+
+def _agent(tx: Tx, agent_id: str) -> AgentChanged | None:
+    agent = records.agent(tx, agent_id)
+    return AgentChanged(agent=agent) if agent else None
+
+
+def _typed(tx: Tx, chat_id: str, typing: bool) -> UserTyped:
+    return UserTyped(chat_id=chat_id, typing=typing)
+
+
+# By what a fact goes to other processes, and how they find it again.
+_TO_CONSOLES: dict[type, tuple[Callable[[Any], tuple[Any, ...]], Callable[..., Any]]] = {
+    ChatChanged: (lambda fact: (fact.chat.id,), _chat),
+    MessageChanged: (lambda fact: (fact.message.id,), _message),
+    AgentChanged: (lambda fact: (fact.agent.id,), _agent),
+    UserTyped: (lambda fact: (fact.chat_id, fact.typing), _typed),
+}
 
 
 def _message_id(payload: Json) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Iterable, Iterator
@@ -15,7 +16,7 @@ from pydantic import BaseModel
 from rasa_handoff.access import AgentAccess
 from rasa_handoff.backends.base import Backend, Opened, Surroundings
 from rasa_handoff.desk import records
-from rasa_handoff.desk.presence import Attendance
+from rasa_handoff.desk.presence import SAY_EVERY, Attendance
 from rasa_handoff.desk.records import Agent, Chat, DeskMessage, Presence
 from rasa_handoff.errors import ChatGone, Conflict, Unavailable, UnknownChat
 from rasa_handoff.events import (
@@ -30,7 +31,7 @@ from rasa_handoff.events import (
 )
 from rasa_handoff.model import EndReason, Handoff, Json, Message, Person, Request
 from rasa_handoff.settings import read_picture
-from rasa_handoff.store import Tx
+from rasa_handoff.store import Shared, Tx
 
 _MOVES_TOLD = 50  #: how far back in the queue a user hears of each step
 _STATES = {"submitted": "sent", "delivered": "delivered", "read": "delivered", "rejected": "failed"}
@@ -80,6 +81,21 @@ class UserTyped:
     typing: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentThere:
+    """An agent has a page open at the process that says so."""
+
+    agent_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserThere:
+    """Whether the user of a chat has a page open; None: it is nobody's business any more."""
+
+    chat_id: str
+    connected: bool | None
+
+
 class Desk(Backend):
     """Chats in our own database, agents at our own console."""
 
@@ -92,6 +108,7 @@ class Desk(Backend):
         self.agents: dict[str, tuple[str, str]] = {}  #: id -> name and token
         self._pictures: dict[str, str | None] = {}
         self.connected: dict[str, bool] = {}  #: chat id -> the user's page is open
+        self._saying: asyncio.Task[None] | None = None
 
     async def start(self, around: Surroundings) -> None:
         await super().start(around)
@@ -100,6 +117,31 @@ class Desk(Backend):
         self._pictures = dict(zip(self.agents, pictures, strict=False))
         names = {key: name for key, (name, _) in self.agents.items()}
         await around.store.write(lambda tx: records.put_agents(tx, names))
+        for shared in _TO_EVERY_DESK:
+            around.store.share(shared)
+        around.store.subscribe(AgentThere, lambda fact: self.attendance.elsewhere(fact.agent_id))
+        around.store.subscribe(UserThere, self._user_there)
+        if around.store.is_shared:
+            self._saying = asyncio.create_task(self._say_who_is_here())
+
+    async def stop(self) -> None:
+        if self._saying is not None:
+            self._saying.cancel()
+            await asyncio.gather(self._saying, return_exceptions=True)
+
+    async def probe(self) -> str | None:
+        return "runs in the Rasa server itself"
+
+    async def _say_who_is_here(self) -> None:
+        while True:
+            self.around.store.tell([AgentThere(agent_id=each) for each in self.attendance.here()])
+            await asyncio.sleep(SAY_EVERY)
+
+    def _user_there(self, fact: UserThere) -> None:
+        if fact.connected is None:
+            self.connected.pop(fact.chat_id, None)
+        else:
+            self.connected[fact.chat_id] = fact.connected
 
     # -- asked by the switchboard -------------------------------------------------------------
 
@@ -155,7 +197,7 @@ class Desk(Backend):
         by = "user" if reason in _BY_USER else "system"
         end: Json = {"reason": reason.value, "by": by, "note": None, "tags": []}
         await self.around.store.write(partial(self._close, chat_id=_chat_id(handoff), end=end))
-        self.connected.pop(_chat_id(handoff), None)
+        self._over(_chat_id(handoff))
 
     def _close(self, tx: Tx, chat_id: str, end: Json) -> None:
         chat = records.chat(tx, chat_id)
@@ -181,10 +223,9 @@ class Desk(Backend):
 
     async def presence(self, handoff: Handoff, connected: bool) -> None:
         chat_id = _chat_id(handoff)
-        self.connected[chat_id] = connected
         chat = await self.around.store.read(lambda tx: records.chat(tx, chat_id))
         if chat is not None:
-            self.around.store.tell([ChatChanged(chat=chat)])
+            self.around.store.tell([UserThere(chat_id=chat_id, connected=connected), ChatChanged(chat=chat)])
 
     async def look(self, handoff: Handoff) -> list[AnyEvent]:
         chat_id = _chat_id(handoff)
@@ -291,8 +332,11 @@ class Desk(Backend):
             UnknownChat, Conflict: ``closed`` or ``not_yours``.
         """
         chat = await self.around.store.write(partial(self._end, agent=agent, chat_id=chat_id, end=end))
-        self.connected.pop(chat_id, None)
+        self._over(chat_id)
         return chat
+
+    def _over(self, chat_id: str) -> None:
+        self.around.store.tell([UserThere(chat_id=chat_id, connected=None)])
 
     def _end(self, tx: Tx, agent: Agent, chat_id: str, end: Json) -> Chat:
         chat = self._own(tx, agent, chat_id)
@@ -363,6 +407,16 @@ class Desk(Backend):
     def _is_there(self, agent: Agent) -> bool:
         """Online, and still in the settings."""
         return agent.id in self.agents and self.attendance.is_there(agent)
+
+
+_TO_EVERY_DESK = (
+    Shared(kind=AgentThere, key=lambda fact: (fact.agent_id,), find=lambda tx, key: AgentThere(agent_id=key)),
+    Shared(
+        kind=UserThere,
+        key=lambda fact: (fact.chat_id, fact.connected),
+        find=lambda tx, chat_id, connected: UserThere(chat_id=chat_id, connected=connected),
+    ),
+)
 
 
 def _by_id(agents: Iterable[DeskAgent | AgentAccess]) -> dict[str, tuple[str, str]]:

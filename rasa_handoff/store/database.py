@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import re
+import select
 import sqlite3
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -16,10 +16,9 @@ from rasa_handoff.store import schema
 
 Row = tuple[Any, ...]
 _NAMED = re.compile(r"(?<!:):([a-z_]+)")
-_HOLDING = 7_361_035  #: the advisory lock of the process that delivers
+_WRITING = 7_361_035  #: the advisory lock of the process that writes
 _WAIT_FOR_FILE = 5000  #: milliseconds
 _FATE_KNOWN_WITHIN = 5.0  #: seconds
-_WAIT_FOR_ANOTHER = 10.0  #: seconds for a process that is ending to end
 # A process whose machine is gone is noticed within half a minute.
 _CONNECTING = {
     "application_name": "rasa_handoff",
@@ -27,7 +26,19 @@ _CONNECTING = {
     "keepalives_idle": 10,
     "keepalives_interval": 5,
     "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,  # milliseconds
 }
+# A process that stops in the middle of a transaction keeps the others from writing until the server ends it.
+_WRITER = "SET idle_in_transaction_session_timeout = '5s'; SET lock_timeout = '15s'"
+# What renews a lease need not outlive a crash of the database server, and must not wait for a replica's disk.
+_LISTENER = "SET synchronous_commit = off; SET lock_timeout = '10s'"
+# Several bots may share a database, each in a schema of its own.
+_SCHEMA = "hashtext(current_schema())"
+_BEGIN = (
+    # At a stricter level a transaction would not see what was committed while it waited for the lock.
+    f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({_WRITING}, {_SCHEMA}), txid_current()"
+)
+_CHANNEL = f"'rasa_handoff_' || {_SCHEMA}"
 
 
 class Connection(Protocol):
@@ -49,6 +60,7 @@ class Database(Protocol):
 
     name: str
     waits: bool  #: its statements wait for a network, so they belong in a thread
+    shared: bool  #: several processes may use it at once
     lost: tuple[type[Exception], ...]  #: errors after which the connection is of no more use
 
     def hold(self) -> None: ...
@@ -93,6 +105,7 @@ class SQLite:
 
     name = "sqlite"
     waits = False
+    shared = False
     lost: tuple[type[Exception], ...] = (sqlite3.OperationalError,)
 
     def __init__(self, path: Path) -> None:
@@ -120,9 +133,9 @@ class SQLite:
             os.close(lock)
             raise StoreInUse(
                 f"another process writes the database {self.path}, and SQLite serves one Rasa process. "
-                "Stop the other one, or run with one Sanic worker. For a second server beside it PostgreSQL is "
-                "the way: `database: postgresql://…` under rasa_handoff.HandoffInput in credentials.yml, a "
-                "database for each"
+                "Stop the other one, or run with one Sanic worker. Several servers or workers share a "
+                "PostgreSQL database: `database: postgresql://…` under rasa_handoff.HandoffInput in "
+                "credentials.yml, the same for all of them"
             )
         self._lock = lock
 
@@ -211,10 +224,11 @@ class SQLiteConnection:
 
 
 class PostgreSQL:
-    """A database on a server, which outlives the machine that Rasa runs on."""
+    """A database on a server, which outlives the machine that Rasa runs on, and serves any number of processes."""
 
     name = "postgresql"
     waits = True
+    shared = True
 
     def __init__(self, url: str) -> None:
         try:
@@ -223,38 +237,30 @@ class PostgreSQL:
             raise StoreError("a PostgreSQL database needs psycopg2: pip install 'rasa_handoff[postgres]'") from error
         self._url = re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql://", url)
         self._driver = psycopg2
-        self._holding: PostgreSQLConnection | None = None
         # A dropped connection may come as any of them, a plain DatabaseError included.
         self.lost: tuple[type[Exception], ...] = (psycopg2.Error,)
 
     def hold(self) -> None:
-        """Make this process the only one that delivers from the database, until `let_go` or its end.
-
-        Two would deliver everything twice. One that is just ending is waited for.
-
-        Raises:
-            StoreInUse: another process has it.
-            StoreError: the server cannot be reached.
-        """
-        holding = self.connect()
-        end = time.monotonic() + _WAIT_FOR_ANOTHER
-        while not (row := holding.one(f"SELECT pg_try_advisory_lock({_HOLDING})", {})) or not row[0]:
-            if time.monotonic() > end:
-                holding.close()
-                raise StoreInUse(
-                    "another Rasa process works with this PostgreSQL database, and one database serves one "
-                    "Rasa process at a time. Stop the other one, or give this one a database of its own"
-                )
-            time.sleep(0.2)
-        self._holding = holding
+        """Nothing to hold: who writes is decided transaction by transaction."""
 
     def let_go(self) -> None:
-        if self._holding is not None:
-            with suppress(self._driver.Error):
-                self._holding.close()
-            self._holding = None
+        """Nothing was held."""
 
     def connect(self) -> PostgreSQLConnection:
+        """A connection that writes, one transaction at a time among all processes."""
+        return self._connected(_WRITER)
+
+    def connect_reader(self) -> PostgreSQLConnection:
+        """A connection that cannot write."""
+        return self._connected("SET default_transaction_read_only = on")
+
+    def connect_listener(self) -> PostgreSQLConnection:
+        """A connection that hears what the processes tell each other."""
+        connection = self._connected(_LISTENER)
+        connection.listen()
+        return connection
+
+    def _connected(self, settings: str) -> PostgreSQLConnection:
         try:
             raw = self._driver.connect(self._url, **_CONNECTING)
         except self._driver.OperationalError as error:
@@ -262,12 +268,8 @@ class PostgreSQL:
             raise StoreError(
                 "cannot connect to the PostgreSQL database; is it running, and is the URL right?"
             ) from error
-        return PostgreSQLConnection(raw)
-
-    def connect_reader(self) -> PostgreSQLConnection:
-        """A connection that cannot write."""
-        connection = self.connect()
-        connection.run("SET default_transaction_read_only = on", {})
+        connection = PostgreSQLConnection(raw)
+        connection.run(settings, {})
         return connection
 
 
@@ -288,8 +290,9 @@ class PostgreSQLConnection:
         return known
 
     def begin(self) -> int:
-        self._cursor.execute("BEGIN; SELECT txid_current()")
-        return int(self._cursor.fetchone()[0])
+        """Begin when no other process is in a transaction that writes."""
+        self._cursor.execute(_BEGIN)
+        return int(self._cursor.fetchone()[1])
 
     begin_waiting = begin
 
@@ -326,3 +329,30 @@ class PostgreSQLConnection:
         self._cursor.execute(self._theirs(sql), values)
         row: Row | None = self._cursor.fetchone()
         return row
+
+    # -- between processes --------------------------------------------------------------------
+
+    def notify(self, note: str) -> None:
+        """Have every process hear *note*, this one too, when this transaction is committed.
+
+        They hear notes in the order of the commits; of less than 8000 bytes
+        (https://www.postgresql.org/docs/current/sql-notify.html).
+        """
+        self.run(f"SELECT pg_notify({_CHANNEL}, :note)", {"note": note})
+
+    def listen(self) -> None:
+        row = self.one(f"SELECT {_CHANNEL}", {})
+        self.run(f'LISTEN "{row[0] if row else ""}"', {})
+
+    def heard(self, waker: int, seconds: float) -> list[str]:
+        """The notes that came; waits for one at most so long, and not when *waker* can be read."""
+        self._raw.poll()
+        if not self._raw.notifies:
+            waiting = select.poll()
+            for handle in (self._raw.fileno(), waker):
+                waiting.register(handle, select.POLLIN)
+            waiting.poll(max(seconds, 0) * 1000)
+            self._raw.poll()
+        notes = [note.payload for note in self._raw.notifies]
+        del self._raw.notifies[:]
+        return notes

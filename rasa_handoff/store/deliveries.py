@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from rasa_handoff.model import Delivery, Message
 from rasa_handoff.store import messages
@@ -24,6 +25,8 @@ _FAILED = (
     "UPDATE handoff_deliveries SET state = :state, attempts = :attempts, next_at = :next_at, error = :error "
     "WHERE id = :id AND state = 'pending'"
 )
+# Where there are several processes, what one did counts only while the handoff is its own.
+_OWNED = " AND handoff_id IN (SELECT id FROM handoff_handoffs WHERE id = :handoff_id AND owner = :owner)"
 _REVIVE = (
     "UPDATE handoff_deliveries SET state = 'pending', attempts = 0, next_at = :now, give_up_at = :give_up_at, "
     "error = NULL WHERE id = :id AND state = 'dead'"
@@ -53,10 +56,21 @@ def done(tx: Tx, delivery_id: str) -> bool:
     return tx.run(_DONE, {"id": delivery_id}) == 1
 
 
-def failed(tx: Tx, delivery: Delivery) -> bool:
-    """Write the failed attempt; False if it was settled before."""
+def done_by(tx: Tx, delivery: Delivery, owner: str) -> bool:
+    """`done`, unless another process than *owner* looks after the handoff by now."""
+    return _run_as(tx, owner, _DONE, delivery, {"id": delivery.id})
+
+
+def failed(tx: Tx, delivery: Delivery, owner: str = "") -> bool:
+    """Write the failed attempt; False if it was settled before, or another process has the handoff by now."""
     values = {"id": delivery.id, "state": delivery.state, "attempts": delivery.attempts}
-    return tx.run(_FAILED, {**values, "next_at": delivery.next_at, "error": delivery.error}) == 1
+    return _run_as(tx, owner, _FAILED, delivery, {**values, "next_at": delivery.next_at, "error": delivery.error})
+
+
+def _run_as(tx: Tx, owner: str, sql: str, delivery: Delivery, values: dict[str, Any]) -> bool:
+    if not owner:
+        return tx.run(sql, values) == 1
+    return tx.run(sql + _OWNED, {**values, "handoff_id": delivery.handoff_id, "owner": owner}) == 1
 
 
 def revive(tx: Tx, delivery_id: str, now: float, give_up_at: float) -> bool:
@@ -74,9 +88,11 @@ def get(tx: Tx, delivery_id: str) -> Delivery | None:
     return _delivery(row) if row else None
 
 
-def pending(tx: Tx) -> list[Delivery]:
-    """Everything that waits, in the order it has to go."""
-    return [_delivery(row) for row in tx.all(_SELECT + "WHERE d.state = 'pending' ORDER BY d.handoff_id, d.seq", {})]
+def pending(tx: Tx, owner: str | None = None) -> list[Delivery]:
+    """Everything that waits, or what this process has to send of it, in the order it has to go."""
+    whose = "AND d.handoff_id IN (SELECT id FROM handoff_handoffs WHERE owner = :owner) " if owner else ""
+    sql = f"{_SELECT}WHERE d.state = 'pending' {whose}ORDER BY d.handoff_id, d.seq"
+    return [_delivery(row) for row in tx.all(sql, {"owner": owner})]
 
 
 def pending_of(tx: Tx, handoff_id: str) -> list[Delivery]:

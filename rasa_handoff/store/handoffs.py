@@ -13,12 +13,12 @@ from rasa_handoff.store.writer import Tx
 
 _FIELDS = (
     "id, sender_id, channel, backend, status, opened_at, chat_id, end_reason, agent_group, agent, "
-    "queue_position, accepted_at, closed_at, settled, last_seq, deadlines, notes"
+    "queue_position, accepted_at, closed_at, settled, last_seq, deadlines, notes, owner"
 )
 _INSERT = (
     f"INSERT INTO handoff_handoffs ({_FIELDS}, due_at) VALUES (:id, :sender_id, :channel, :backend, :status, "
     ":opened_at, :chat_id, :end_reason, :agent_group, :agent, :queue_position, :accepted_at, :closed_at, :settled, "
-    ":last_seq, :deadlines, :notes, :due_at)"
+    ":last_seq, :deadlines, :notes, :owner, :due_at)"
 )
 _UPDATE = (
     "UPDATE handoff_handoffs SET backend = :backend, status = :status, chat_id = :chat_id, "
@@ -38,11 +38,13 @@ _OPEN_AFTER = (
 )
 _UNTOLD = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE settled = 0 AND status = :status"
 _LAST = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE sender_id = :sender_id ORDER BY opened_at DESC LIMIT 1"
-_DUE = "SELECT id FROM handoff_handoffs WHERE due_at <= :now ORDER BY due_at LIMIT :most"
+_DUE = "SELECT id FROM handoff_handoffs WHERE due_at <= :now AND owner = :owner ORDER BY due_at LIMIT :most"
 _WAITING_AT = (
     f"SELECT {_FIELDS} FROM handoff_handoffs WHERE backend = :backend AND status IN ('requested', 'queued') "
     "ORDER BY opened_at LIMIT :most"
 )
+# Without the `|| ''` the index over all chats that ever were would be taken, not the small one over the open ones.
+_OPEN_AT = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE status <> 'closed' AND backend || '' = :backend"
 _COUNT_OPEN = "SELECT count(*) FROM handoff_handoffs WHERE status <> 'closed'"
 
 
@@ -114,6 +116,11 @@ def waiting_at(tx: Tx, backend: str, most: int = 1000) -> list[Handoff]:
     return [_handoff(row) for row in tx.all(_WAITING_AT, {"backend": backend, "most": most})]
 
 
+def open_at(tx: Tx, backend: str) -> list[Handoff]:
+    """All open handoffs at this backend."""
+    return [_handoff(row) for row in tx.all(_OPEN_AT, {"backend": backend})]
+
+
 def count_open(tx: Tx) -> int:
     row = tx.one(_COUNT_OPEN, {})
     return int(row[0]) if row else 0
@@ -124,9 +131,9 @@ def unsettled_in(tx: Tx, status: Status) -> list[Handoff]:
     return [_handoff(row) for row in tx.all(_UNTOLD, {"status": status.value})]
 
 
-def due(tx: Tx, now: float, most: int = 200) -> list[str]:
-    """Ids of the handoffs whose next deadline or warning has come."""
-    return [row[0] for row in tx.all(_DUE, {"now": now, "most": most})]
+def due(tx: Tx, now: float, owner: str, most: int = 200) -> list[str]:
+    """Ids of this process's handoffs whose next deadline or warning has come."""
+    return [row[0] for row in tx.all(_DUE, {"now": now, "owner": owner, "most": most})]
 
 
 def request_of(tx: Tx, handoff_id: str) -> Request | None:
@@ -146,7 +153,8 @@ def due_at(handoff: Handoff) -> float | None:
 
 
 def _origin(handoff: Handoff) -> dict[str, Any]:
-    return {"sender_id": handoff.sender_id, "channel": handoff.channel, "opened_at": handoff.opened_at}
+    origin = {"sender_id": handoff.sender_id, "channel": handoff.channel, "opened_at": handoff.opened_at}
+    return {**origin, "owner": handoff.owner}
 
 
 def _state(handoff: Handoff) -> dict[str, Any]:
@@ -192,6 +200,7 @@ def _handoff(row: Row) -> Handoff:
         last_seq=row[14],
         deadlines=_deadlines_in(row[15]),
         notes=_notes_in(row[16]),
+        owner=row[17],
     )
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import uuid
+from collections.abc import Iterable
 from typing import Any
 
-from rasa_handoff.model import Attachment, Button, Message
+from rasa_handoff.model import Attachment, Button, Card, Message
 from rasa_handoff.store.writer import Tx
 
 _INSERT = "INSERT INTO handoff_messages (id, handoff_id, seq, body) VALUES (:id, :handoff_id, :seq, :body)"
@@ -57,7 +58,11 @@ def dumps(message: Message) -> str:
     if message.attachments:
         body["attachments"] = [[a.url, a.kind, a.name, a.mime] for a in message.attachments]
     if message.buttons:
-        body["buttons"] = [[b.title, b.payload] for b in message.buttons]
+        body["buttons"] = _dump_buttons(message.buttons)
+    if message.cards:
+        body["cards"] = [[c.title, c.text, c.image_url, c.url, _dump_buttons(c.buttons)] for c in message.cards]
+    if message.to_bot is not None:
+        body["to_bot"] = message.to_bot
     return json.dumps(body, ensure_ascii=False)
 
 
@@ -66,9 +71,19 @@ def loads(message_id: str, body: str) -> Message:
     known = json.loads(body)
     attachments = known.pop("attachments", ())
     buttons = known.pop("buttons", ())
+    cards = known.pop("cards", ())
     return Message(
         id=message_id,
         attachments=tuple(Attachment(url=a[0], kind=a[1], name=a[2], mime=a[3]) for a in attachments),
-        buttons=tuple(Button(title=b[0], payload=b[1]) for b in buttons),
+        buttons=_load_buttons(buttons),
+        cards=tuple(Card(title=c[0], text=c[1], image_url=c[2], url=c[3], buttons=_load_buttons(c[4])) for c in cards),
         **known,
     )
+
+
+def _dump_buttons(buttons: Iterable[Button]) -> list[list[str]]:
+    return [[b.title, b.payload, b.url] if b.url else [b.title, b.payload] for b in buttons]
+
+
+def _load_buttons(dumped: Iterable[list[str]]) -> tuple[Button, ...]:
+    return tuple(Button(title=title, payload=payload, url=url[0] if url else None) for title, payload, *url in dumped)

@@ -139,6 +139,18 @@ CREATE TABLE handoff_kept (
     PRIMARY KEY (scope, name)
 );
 CREATE INDEX handoff_kept_by_age ON handoff_kept (at);
+
+ALTER TABLE handoff_handoffs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE handoff_workers (
+    id         TEXT PRIMARY KEY,
+    lease_ends DOUBLE PRECISION NOT NULL
+);
+
+CREATE TABLE handoff_access (
+    name TEXT PRIMARY KEY,
+    body TEXT NOT NULL
+);
 """
 
 # One entry a version; a released entry is never edited, the next change is a new one.

@@ -56,6 +56,12 @@ def after(tx: Tx, sender_id: str, number: int, most: int = 500) -> list[Entry]:
     return [_entry(row) for row in tx.all(_AFTER, {"sender_id": sender_id, "after": number, "most": most})]
 
 
+def at(tx: Tx, sender_id: str, number: int) -> Entry | None:
+    """The event with this number."""
+    found = after(tx, sender_id, number - 1, most=1)
+    return found[0] if found and found[0].id == number else None
+
+
 def waiting(tx: Tx, sender_id: str) -> list[Entry]:
     """What waits for the user's next request."""
     return [_entry(row) for row in tx.all(_WAITING, {"sender_id": sender_id})]

@@ -96,15 +96,26 @@ class _Job:
             self.future.set_result(self.result)
 
 
+Carry = Callable[[Connection, list[object]], list[object]]
+
+
 class Writer:
     """The one connection that writes, used by the event loop and by a thread in turn.
 
     Args:
         committed: called in the event loop with the facts of each batch, before its futures are done.
+        carry: sends facts to other processes along with the transaction; gives those that are left to tell here.
     """
 
-    def __init__(self, database: Database, connection: Connection, committed: Callable[[list[object]], None]) -> None:
+    def __init__(
+        self,
+        database: Database,
+        connection: Connection,
+        committed: Callable[[list[object]], None],
+        carry: Carry = lambda connection, facts: facts,
+    ) -> None:
         self._database = database
+        self._carry = carry
         self._connection: Connection | None = connection
         self._committed = committed
         self._in_doubt: tuple[int, list[_Job]] | None = None  #: a commit that may have been made
@@ -224,6 +235,7 @@ class Writer:
             if not all(job.run(connection) for job in group):
                 connection.rollback()
                 return len(group) == 1
+            self._share(connection, group)
             self._make_durable(group, transaction)
         except Exception as error:
             self._reset(error)
@@ -232,6 +244,13 @@ class Writer:
                 return False
             _fail(group, error)
         return True
+
+    def _share(self, connection: Connection, group: list[_Job]) -> None:
+        """Let the commit take along what other processes have to hear."""
+        facts = [fact for job in group for fact in job.facts]
+        for job in group:
+            job.facts = []
+        group[0].facts = self._carry(connection, facts)
 
     def _make_durable(self, group: list[_Job], transaction: int | None) -> None:
         """Commit. Where the answer is lost with the connection, ask over a new one what became of it."""

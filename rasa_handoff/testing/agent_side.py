@@ -16,13 +16,12 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from rasa_handoff.model import Json
 from rasa_handoff.testing import agent_sides
 from rasa_handoff.testing.agent_sides import AgentSide, Heard
 from rasa_handoff.testing.calls import Call
-from rasa_handoff.testing.wire import Asked, Wire
+from rasa_handoff.testing.wire import Asked, Response, Wire
 
 PORT = 5006
 GREETING = "Hello, this is the stand-in of an agent. I repeat what you write; write bye, and I end the chat."
@@ -74,15 +73,18 @@ class Running:
 
     # -- what the bot asks --------------------------------------------------------------------
 
-    def _respond(self, asked: Asked) -> tuple[int, Any]:
-        status, body = self.side.answer(asked)
+    def _respond(self, asked: Asked) -> Response:
+        answer = self.side.answer(asked)
+        status, body, *more = answer
         heard = self.side.hear(asked)
-        query = f"?{urllib.parse.urlencode(asked.query)}" if asked.query else ""
-        self._say(f"the bot asks    {asked.method} {asked.path}{query}", asked.headers, asked.body)
-        self._say(f"{self._name} answers  {status}", {}, json.dumps(body).encode())
+        if self.side.is_news(asked, body):
+            query = f"?{urllib.parse.urlencode(asked.query)}" if asked.query else ""
+            self._say(f"the bot asks    {asked.method} {asked.path}{query}", asked.headers, asked.body)
+            shown = body if isinstance(body, bytes) else json.dumps(body).encode()
+            self._say(f"{self._name} answers  {status}", more[0] if more else {}, shown)
         if heard is not None and status < 300:
             self._to_do.put(heard)
-        return status, body
+        return answer
 
     # -- what the agent does ------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Union
 from urllib.parse import parse_qsl, urlsplit
 
 
@@ -31,7 +31,9 @@ class Asked:
         return json.loads(self.body)
 
 
-Respond = Callable[[Asked], tuple[int, Any]]  #: status and body; the body is sent as JSON, bytes as they are
+#: Status, body and perhaps headers of an answer; the body is sent as JSON, bytes as they are.
+Response = Union[tuple[int, Any], tuple[int, Any, Mapping[str, str]]]
+Respond = Callable[[Asked], Response]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,6 +46,10 @@ class _Trouble:
     seconds: float = 0.0  #: take it, and answer so much later
     hang_up: bool = False  #: take it, and close the connection without an answer
 
+    def is_for(self, asked: Asked) -> bool:
+        method, _, path = self.path.rpartition(" ")
+        return method in ("", asked.method) and fnmatchcase(asked.path, path)
+
 
 _NONE = _Trouble(path="")
 
@@ -52,7 +58,7 @@ class Wire:
     """The server. It takes everything with ``200 {}`` until told otherwise.
 
     It runs in threads of its own, so that tests with and without asyncio can use it.
-    Paths are patterns: ``*`` stands for anything.
+    Paths are patterns: ``*`` stands for anything. Those of troubles may have a method in front: ``POST */events``.
 
     Args:
         port: 0 is any that is free.
@@ -141,11 +147,13 @@ class Wire:
     def _take(self, handler: BaseHTTPRequestHandler) -> None:
         asked = _read(handler)
         with self._lock:
-            trouble = next((t for t in self._troubles if fnmatchcase(asked.path, t.path)), _NONE)
+            trouble = next((each for each in self._troubles if each.is_for(asked)), _NONE)
             if trouble is not _NONE:
                 self._troubles.remove(trouble)
+            headers = trouble.headers
             if trouble.status is None:
-                status, body = self._answer(asked)
+                status, body, *more = self._answer(asked)
+                headers = more[0] if more else headers
             else:
                 status, body = trouble.status, {}
                 asked = replace(asked, taken=False)
@@ -155,9 +163,9 @@ class Wire:
             handler.close_connection = True
             handler.connection.shutdown(socket.SHUT_RDWR)
         else:
-            _reply(handler, status, body, trouble.headers)
+            _reply(handler, status, body, headers)
 
-    def _answer(self, asked: Asked) -> tuple[int, Any]:
+    def _answer(self, asked: Asked) -> Response:
         for method, path, respond in self._responds:
             if fnmatchcase(asked.method, method) and fnmatchcase(asked.path, path):
                 return respond(asked)

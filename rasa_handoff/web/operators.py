@@ -16,7 +16,7 @@ from rasa_handoff import model, signing
 from rasa_handoff import strict_json as read
 from rasa_handoff.errors import Malformed
 from rasa_handoff.faces import Faces
-from rasa_handoff.model import Delivery, EndReason, Handoff, Json, Line, new_handoff_id
+from rasa_handoff.model import Delivery, EndReason, Handoff, Json, Line, Rating, new_handoff_id
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import deliveries, handoffs
 from rasa_handoff.transcript import LONGEST_DETAIL, MOST_DETAILS
@@ -42,6 +42,7 @@ class OperatorsApi:
             ("POST", "/handoffs", self.open),
             ("GET", "/handoffs", self.handoffs),
             ("POST", "/handoffs/close", self.close),
+            ("POST", "/handoffs/rating", self.rate),
             ("POST", "/callbacks", self.call_back),
             ("GET", "/outbox", self.outbox),
             ("POST", "/outbox/<delivery_id:str>/retry", self.retry),
@@ -82,13 +83,14 @@ class OperatorsApi:
 
     async def close(self, request: Request) -> HTTPResponse:
         runtime = self._require_token(request)
+        which = _which(await payload_of(request))
+        return self._answer(runtime, await runtime.switchboard.close(EndReason.BOT_RESUMED, **which))
+
+    async def rate(self, request: Request) -> HTTPResponse:
+        runtime = self._require_token(request)
         payload = await payload_of(request)
-        sender_id = read.text(payload, "sender_id", max_length=_NAME, required=False) or ""
-        handoff_id = read.text(payload, "id", max_length=_NAME, required=False) or ""
-        if not sender_id and not handoff_id:
-            raise Malformed("sender_id or id is missing")
-        ended = await runtime.switchboard.close(EndReason.BOT_RESUMED, sender_id=sender_id, handoff_id=handoff_id)
-        return self._answer(runtime, ended)
+        rated = await runtime.switchboard.rate(_rating(payload), **_which(payload))
+        return self._answer(runtime, rated)
 
     def _answer(self, runtime: Runtime, handoff: Handoff | None) -> HTTPResponse:
         return as_json({"handoff": of_handoff(handoff, runtime.settings.agents) if handoff else None})
@@ -164,6 +166,22 @@ def _request(payload: Json) -> model.Request:
 def _require_known(backend: str | None, runtime: Runtime) -> None:
     if backend is not None and backend not in runtime.backends:
         raise Malformed(f"backend must be one of {', '.join(runtime.backends)}")
+
+
+def _which(payload: Json) -> dict[str, str]:
+    """Which handoff is meant: by its own name, or by the conversation's."""
+    sender_id = read.text(payload, "sender_id", max_length=_NAME, required=False) or ""
+    handoff_id = read.text(payload, "id", max_length=_NAME, required=False) or ""
+    if not sender_id and not handoff_id:
+        raise Malformed("sender_id or id is missing")
+    return {"sender_id": sender_id, "handoff_id": handoff_id}
+
+
+def _rating(payload: Json) -> Rating:
+    stars = read.number(payload, "stars")
+    if stars not in (1, 2, 3, 4, 5):
+        raise Malformed("stars must be a whole number from 1 to 5")
+    return Rating(stars=int(stars), resolved=read.boolean(payload, "resolved", required=False))
 
 
 def _callback_id(payload: Json) -> str:

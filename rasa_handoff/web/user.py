@@ -121,7 +121,7 @@ class UserApi:
         finally:
             runtime.hub.leave(topic, listener)
             if runtime.hub.count(topic) == 0:
-                runtime.later(0, runtime.signals.user_presence, sender, False)
+                runtime.later(0, _tell_presence, runtime, sender)
 
     async def _events(self, runtime: Runtime, sender: str, after: int, listener: Listener) -> AsyncIterator[str]:
         handoff = await runtime.switchboard.holder(sender)
@@ -151,10 +151,13 @@ def watch(runtime: Runtime) -> None:
     def opened(changed: Changed) -> None:
         handoff: Handoff = changed.handoff
         if handoff.channel == _CHANNEL and handoff.status in (Status.QUEUED, Status.ACTIVE):
-            connected = runtime.hub.count(f"user:{handoff.sender_id}") > 0
-            runtime.later(0, runtime.signals.user_presence, handoff.sender_id, connected)
+            runtime.later(0, _tell_presence, runtime, handoff.sender_id)
 
     runtime.store.subscribe(Changed, opened)
+
+
+async def _tell_presence(runtime: Runtime, sender: str) -> None:
+    await runtime.signals.user_presence(sender, await runtime.user_has_page(sender))
 
 
 def _number(text: str) -> int:

@@ -76,5 +76,5 @@ def _level(error: WebhookError) -> int:
 
 def _as_response(answer: Answer) -> HTTPResponse:
     if answer.body is None:
-        return raw(b"", status=answer.status)
-    return as_json(answer.body, answer.status)
+        return raw(b"", status=answer.status, headers=dict(answer.headers))
+    return as_json(answer.body, answer.status, dict(answer.headers))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import signal
 import socket
 import subprocess
 import sys
@@ -60,24 +61,41 @@ class Sink:
 class Server:
     """A program under test, in a process of its own, that is killed and started again."""
 
-    def __init__(self, module: str, folder: Path, sink: Sink) -> None:
+    def __init__(self, module: str, folder: Path, sink: Sink, *database: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self._command = [sys.executable, "-m", module, str(self.port), str(folder), sink.url]
+        self._command = [sys.executable, "-m", module, str(self.port), str(folder), sink.url, *database]
         self._log = folder / "server.log"
         self._process: subprocess.Popen[bytes]
+        self._ended = False  #: by us
 
     def start(self) -> None:
+        self._ended = False
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, cwd=ROOT, stdout=log, stderr=log)
 
     def kill(self) -> None:
         """As `kill -9` does."""
+        self._ended = True
         self._process.kill()
         self._process.wait()
 
+    def end(self) -> None:
+        """As a process manager does."""
+        self._ended = True
+        self._process.terminate()
+        self._process.wait()
+
+    def pause(self) -> None:
+        self._process.send_signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._process.send_signal(signal.SIGCONT)
+
     def require_alive(self) -> None:
-        assert self._process.poll() is None, f"the server ended by itself:\n{self._log.read_text()[-3000:]}"
+        assert self._ended or self._process.poll() is None, (
+            f"the server ended by itself:\n{self._log.read_text()[-3000:]}"
+        )
 
 
 class Outside:

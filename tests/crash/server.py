@@ -1,4 +1,4 @@
-"""A server with everything but Rasa: python -m tests.crash.server <port> <folder> <sink>.
+"""A server with everything but Rasa: python -m tests.crash.server <port> <folder> <sink> [<database>].
 
 A user's message enters through ``/say`` and an agent's through ``/event``; each is acknowledged
 when it is on disk, and brought to the sink.
@@ -44,9 +44,10 @@ class AtSink(Backend):
         """Nobody there minds."""
 
 
-def make(folder: Path, sink: ToSink) -> Sanic:
+def make(folder: Path, sink: ToSink, database: str = "") -> Sanic:
     app = Sanic("crash", configure_logging=False)
-    settings = read_section({"database": f"sqlite:///{folder}/handoff.db"}, backends.settings_models())
+    section = {"database": database or f"sqlite:///{folder}/handoff.db"}
+    settings = read_section(section, backends.settings_models())
     known = access.ensure(folder, url=None, token=None, want_agent=True)
     runtime = Runtime(settings, known, folder)
     runtime.backends["desk"] = AtSink(sink)  # type: ignore[index]
@@ -96,5 +97,5 @@ def make(folder: Path, sink: ToSink) -> Sanic:
 
 
 if __name__ == "__main__":
-    port, folder, sink = sys.argv[1:]
-    make(Path(folder), ToSink(sink)).run(host="127.0.0.1", port=int(port), access_log=False, motd=False)
+    port, folder, sink, *database = sys.argv[1:]
+    make(Path(folder), ToSink(sink), *database).run(host="127.0.0.1", port=int(port), access_log=False, motd=False)

@@ -15,6 +15,7 @@ const ENDS = {
   user_idle: "The user stopped writing",
   bot_resumed: "Given back to the bot",
   failed: "Could not be delivered",
+  handed_over: "Went on elsewhere",
 };
 const CHANNELS = {
   handoff: "Web chat",

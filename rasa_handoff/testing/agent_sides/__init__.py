@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from rasa_handoff.model import Json
 from rasa_handoff.testing.calls import Call
-from rasa_handoff.testing.wire import Asked
+from rasa_handoff.testing.wire import Asked, Response
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,26 +33,32 @@ class AgentSide:
         """The backend's settings, for a bot that is to speak to us at *url*."""
         raise NotImplementedError
 
-    def answer(self, asked: Asked) -> tuple[int, Any]:
-        """What the bot gets for its request: a status and a body."""
+    def answer(self, asked: Asked) -> Response:
+        """What the bot gets for its request: a status, a body and perhaps headers."""
         return 200, {}
 
     def hear(self, asked: Asked) -> Heard | None:
         """What the request means; None: nothing that an agent would do something about."""
         raise NotImplementedError
 
+    def is_news(self, asked: Asked, body: Any) -> bool:
+        """Whether the request, or what it got, is worth showing; not where the bot asks again and again in vain."""
+        return True
+
     def signed(self, call: Call) -> Call:
         """*call* with what proves that it is ours."""
         raise NotImplementedError
 
+    # What an agent does, as a request to the bot; None where the bot asks what happened.
+
     def accepting(self, chat: str) -> Call | None:
-        """An agent takes the chat; None where they just begin to write."""
+        """An agent takes the chat; None also where they just begin to write."""
         return None
 
-    def writing(self, chat: str, text: str) -> Call:
+    def writing(self, chat: str, text: str) -> Call | None:
         raise NotImplementedError
 
-    def ending(self, chat: str) -> Call:
+    def ending(self, chat: str) -> Call | None:
         raise NotImplementedError
 
 

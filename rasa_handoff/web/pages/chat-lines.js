@@ -1,6 +1,6 @@
 // The lines of the conversation.
 
-import { icon, make, richText, unseen } from "./page-dom.js";
+import { icon, link, make, richText, unseen } from "./page-dom.js";
 import { attachmentOf, picture } from "./page-media.js";
 import { timeOf } from "./page-time.js";
 
@@ -12,7 +12,7 @@ export function buildLine(line) {
     { class: `message by-${line.who === "system" ? "bot" : line.who}` },
     make("span", { class: "message-name", dir: "auto" }, nameOf(line), unseen(": ")),
     bubble(line),
-    make("div", { class: "choices-row", role: "group", "aria-label": "Answers to choose from" }),
+    choices(),
     make("span", { class: "message-state" }),
   );
 }
@@ -22,14 +22,15 @@ export function updateLine(node, { line, follows, choosable }, conversation) {
   if (isNotice(line)) return;
   node.classList.toggle("follows", follows);
   node.classList.toggle("mine", line.who === "user");
-  once(node.querySelector(".choices-row"), choosable, (row) =>
-    fillChoices(row, choosable ? line.buttons : [], conversation),
-  );
+  const offered = [...(line.cards ?? []).map(({ buttons }) => buttons), line.buttons]; // in the order of their places
+  for (const [n, place] of node.querySelectorAll(".choices-row").entries()) {
+    once(place, choosable, (row) => fillChoices(row, offered[n] ?? [], choosable, conversation));
+  }
   once(node.querySelector(".message-state"), line.state ?? "", (place) => fillState(place, line, conversation));
 }
 
-function isNotice({ who, image, buttons }) {
-  return who === "system" && !image && !buttons?.length;
+function isNotice({ who, image, buttons, cards }) {
+  return who === "system" && !image && !buttons?.length && !cards?.length;
 }
 
 // Only what changed is touched: a log is read aloud.
@@ -44,14 +45,32 @@ function nameOf({ who, name }) {
   return who === "agent" ? name || "Agent" : "Assistant";
 }
 
-function bubble({ text, image, attachment, attachments }) {
+function bubble({ text, image, attachment, attachments, cards }) {
   const parts = [
     text ? make("p", { class: "message-text", dir: "auto" }, ...richText(text)) : null,
     image ? imageOf(image) : null,
     attachment ? botAttachment(attachment) : null,
     ...(attachments ?? []).map(attachmentOf),
+    ...(cards ?? []).map(cardOf),
   ].filter(Boolean);
   return make("div", { class: "bubble", hidden: parts.length === 0 }, ...parts);
+}
+
+/** A card `{title?, text?, image?, url?, buttons?}`; its buttons are left to `updateLine`. */
+function cardOf({ title, text, image, url }) {
+  const heading = title || url;
+  return make(
+    "div",
+    { class: "card", role: "group", "aria-label": heading },
+    image ? imageOf(image) : null,
+    heading ? make("p", { class: "card-title", dir: "auto" }, (url && link(url, heading)) || heading) : null,
+    text ? make("p", { class: "message-text", dir: "auto" }, ...richText(text)) : null,
+    choices(),
+  );
+}
+
+function choices() {
+  return make("div", { class: "choices-row", role: "group", "aria-label": "Answers to choose from" });
 }
 
 function imageOf(image) {
@@ -66,17 +85,18 @@ function botAttachment(attachment) {
   return attachmentOf({ url: payload?.src ?? payload?.url ?? url, kind: type ?? "file", name: payload?.title ?? name });
 }
 
-function fillChoices(row, buttons, conversation) {
-  row.hidden = buttons.length === 0;
-  row.replaceChildren(
-    ...buttons.map(({ title, payload }) =>
-      make(
-        "button",
-        { type: "button", class: "chip", dir: "auto", onclick: () => conversation.say(title, payload ?? title) },
-        title,
-      ),
-    ),
-  );
+// Links can be followed at any time; answers only while they are what was offered last.
+function fillChoices(row, buttons, choosable, conversation) {
+  const shown = buttons.filter(({ url }) => url || choosable);
+  row.hidden = shown.length === 0;
+  row.replaceChildren(...shown.map((button) => choice(button, conversation)));
+}
+
+function choice({ title, payload, url }, conversation) {
+  const anchor = url && link(url, title);
+  if (anchor) anchor.classList.add("chip");
+  const say = () => conversation.say(title, payload ?? title);
+  return anchor || make("button", { type: "button", class: "chip", dir: "auto", onclick: say }, title);
 }
 
 function fillState(place, line, conversation) {

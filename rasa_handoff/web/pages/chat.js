@@ -91,7 +91,8 @@ function renderLines() {
 // Only what was offered last can still be chosen.
 function asShown({ key, day, message, follows }, last) {
   if (day) return { key, day };
-  return { key, line: message, follows, choosable: last && Boolean(message.buttons?.length) };
+  const offers = [message, ...(message.cards ?? [])].some(({ buttons }) => buttons?.length);
+  return { key, line: message, follows, choosable: last && offers };
 }
 
 function renderTyping() {

@@ -4,13 +4,19 @@ import { icon, link, make, webAddress } from "./page-dom.js";
 
 const LABELS = { image: "Image", audio: "Audio", video: "Video", location: "Location" };
 
-/** An attachment `{url, kind?, name?}`: shown where the page may load it (https only), else a link. */
+/** An attachment `{url, kind?, name?}`: shown where the page may load it (https, or its own server), else a link. */
 export function attachmentOf({ url, kind, name }) {
   const label = name || LABELS[kind] || "File";
-  const address = webAddress(url);
+  const address = webAddress(withServer(url));
   if (!address) return make("p", { class: "soft" }, `${label} (cannot be shown)`);
-  const show = address.startsWith("https:") ? (SHOWN[kind] ?? fileLink) : fileLink;
+  const mayLoad = address.startsWith("https:") || address.startsWith(`${location.origin}/`);
+  const show = mayLoad ? (SHOWN[kind] ?? fileLink) : fileLink;
   return show(address, label);
+}
+
+// A server that does not know its own address leaves it out of its links.
+function withServer(url) {
+  return String(url).startsWith("/") ? `${location.origin}${url}` : url;
 }
 
 const SHOWN = {

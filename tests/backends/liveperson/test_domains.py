@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from rasa_handoff.backends.http import Http
-from rasa_handoff.backends.liveperson_domains import GOOD_FOR, SOONEST_AGAIN, Domains, read_host, require_base
+from rasa_handoff.backends.liveperson.domains import GOOD_FOR, SOONEST_AGAIN, Domains, read_host, require_base
 from rasa_handoff.errors import BackendError, Malformed, TemporaryError
 from rasa_handoff.testing import Wire
 

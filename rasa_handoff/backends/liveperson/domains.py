@@ -86,11 +86,17 @@ class Domains:
         if found is not None:
             self._found[service] = _Found(host=found.host, at=found.at, doubted=True)
 
-    async def ask(self, service: str, doing: str, method: str, path: str, **how: Any) -> Reply:
-        """`Http.ask` at *service*, which is forgotten when there was no connection or no answer."""
+    async def ask(
+        self, service: str, doing: str, method: str, path: str, *, by: Http | None = None, **how: Any
+    ) -> Reply:
+        """`Http.ask` at *service*, which is forgotten when there was no connection or no answer.
+
+        Args:
+            by: what asks, if it is another than what looks up.
+        """
         url = await self.url(service, path)
         try:
-            return await self._http.ask(doing, method, url, **how)
+            return await (by or self._http).ask(doing, method, url, **how)
         except TemporaryError as error:
             if error.status is None:
                 self.forget(service)
@@ -118,6 +124,20 @@ class Domains:
             raise BackendError(_WHO, _DOING, reply.status, str(error)) from None
         self._found[service] = found
         return found.host
+
+
+async def knows(account: str, base: str, service: str) -> str:
+    """What is to be said when they know *account* and have *service* for it; for `Backend.probe`.
+
+    Raises:
+        BackendError: they do not.
+    """
+    http = Http(_WHO)
+    try:
+        await Domains(http, account, base).get(service)
+    finally:
+        await http.close()
+    return "knows the account"
 
 
 def read_host(payload: Json, service: str) -> str:

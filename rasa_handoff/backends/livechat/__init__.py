@@ -1,0 +1,1 @@
+"""LiveChat: chats as a customer over the Customer Chat Web API."""

@@ -1,0 +1,177 @@
+"""LiveChat as an agent system: the user is a customer who chats."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar
+
+from pydantic import BaseModel
+
+from rasa_handoff import signing
+from rasa_handoff import strict_json as read
+from rasa_handoff.backends.base import Answer, Backend, Command, Opened, Surroundings, Webhook, hook
+from rasa_handoff.backends.http import Http
+from rasa_handoff.backends.livechat import reading, saying, webhooks
+from rasa_handoff.backends.livechat.accounts import NAME, Accounts
+from rasa_handoff.backends.livechat.api import LARGEST_FILE, CustomerApi
+from rasa_handoff.backends.livechat.customers import Customers
+from rasa_handoff.backends.livechat.following import Following
+from rasa_handoff.backends.livechat.hearing import Hearing
+from rasa_handoff.backends.livechat.opening import Opening
+from rasa_handoff.backends.livechat.people import People
+from rasa_handoff.backends.livechat.settings import LiveChatSettings
+from rasa_handoff.errors import BackendError, FetchError, Malformed, NotAuthentic, TemporaryError
+from rasa_handoff.fetch import Fetcher
+from rasa_handoff.model import Attachment, EndReason, Handoff, Json, Message, Request
+from rasa_handoff.store import handoffs
+
+log = logging.getLogger(__name__)
+
+_TYPING = "…"
+_MOST_CERTAIN = 50_000
+# What says less than we want to know, who is still there; and when all webhooks of one doing have come, in seconds.
+_LOOK_AFTER = {"user_removed_from_chat": 2.0, "chat_transferred": 2.0}
+
+
+class LiveChat(Backend):
+    """Chats at LiveChat, as the customer that the user is there."""
+
+    name = NAME
+    settings_model: ClassVar[type[BaseModel]] = LiveChatSettings
+    settings: LiveChatSettings
+
+    @classmethod
+    def commands(cls) -> Sequence[Command]:
+        return webhooks.COMMANDS
+
+    async def start(self, around: Surroundings) -> None:
+        await super().start(around)
+        settings, people = self.settings, People(self.settings.agent_name)
+        # The outbox knows when to try again; who looks by himself, thousands of times, has to be careful.
+        self._http, self._careful = Http(self.name), Http(self.name, breaker=True)
+        self._fetcher = Fetcher()
+        accounts = Accounts(settings, self._http, around.now)
+        customers = Customers(settings, accounts, around.store, around.now)
+        self._api = CustomerApi(settings, self._http, customers, around.now)
+        self._opening = Opening(settings, self._api, people)
+        self._hearing = Hearing(self, settings, people)
+        self._following = Following(self, settings, self._api.over(self._careful), self._hearing, people)
+        self._certain: set[str] = set()  #: handoffs with nothing on the way that may have arrived
+        await self._following.start()
+
+    async def stop(self) -> None:
+        await self._following.stop()
+        await self._fetcher.close()
+        await self._http.close()
+        await self._careful.close()
+
+    async def probe(self) -> str | None:
+        http = Http(self.name)
+        accounts = Accounts(self.settings, http, time.time)
+        try:
+            if self.settings.refresh_token:
+                await accounts.agent.get()
+                return "takes client_id, client_secret and refresh_token"
+            if self.settings.license_id:
+                await accounts.organization_of_license()
+                return "knows the license"
+            return None
+        finally:
+            await http.close()
+
+    # -- to the agents ------------------------------------------------------------------------
+
+    async def open(self, handoff: Handoff, request: Request) -> Opened:
+        opened = await self._opening.open(handoff, request)
+        self._is_certain(handoff)
+        self._following.opened(handoff)
+        return opened
+
+    def parts(self, message: Message) -> Sequence[Message]:
+        return saying.parts_of(message)
+
+    async def send(self, handoff: Handoff, message: Message) -> None:
+        if handoff.id not in self._certain and await self._has_arrived(handoff, message):
+            self._is_certain(handoff)
+            return
+        body = {"chat_id": handoff.chat_id, "event": await self._event_of(handoff, message)}
+        try:
+            await self._api.call("bring a message", handoff.sender_id, "send_event", body)
+        except TemporaryError:  # it may have arrived all the same
+            self._certain.discard(handoff.id)
+            raise
+        self._is_certain(handoff)
+        self._following.moves(handoff)
+
+    async def _has_arrived(self, handoff: Handoff, message: Message) -> bool:
+        """Whether an earlier try succeeded, though we did not hear of it: they take the same `custom_id` twice."""
+        thread = await self._api.thread(handoff.sender_id, handoff.chat_id or "")
+        return thread is not None and reading.has_custom_id(thread, message.id)
+
+    def _is_certain(self, handoff: Handoff) -> None:
+        if len(self._certain) >= _MOST_CERTAIN:  # whose chats are long over, mostly; for the others we look
+            self._certain.clear()
+        self._certain.add(handoff.id)
+
+    async def _event_of(self, handoff: Handoff, part: Message) -> Json:
+        if not part.attachments:
+            return saying.message_event(part.text, part.id)
+        medium = part.attachments[0]
+        url = await self._uploaded(handoff, medium) if self.settings.upload else None
+        if url is None:
+            return saying.message_event(saying.link_of(medium), part.id)
+        return saying.file_event(url, part.id)
+
+    async def _uploaded(self, handoff: Handoff, medium: Attachment) -> str | None:
+        """The medium's address at LiveChat; None where it cannot be had, or they do not take it."""
+        try:
+            file = await self._fetcher.get(medium.url, LARGEST_FILE)
+            named = replace(file, name=medium.name or file.name, mime=medium.mime or file.mime)
+            return await self._api.upload(handoff.sender_id, named)
+        except TemporaryError:
+            raise
+        except (FetchError, BackendError) as error:
+            log.info("livechat.sent_as_link id=%s %s", handoff.id, error)
+            return None
+
+    async def typing(self, handoff: Handoff, typing: bool) -> None:
+        if typing:
+            body = {"chat_id": handoff.chat_id, "sneak_peek_text": _TYPING}
+            await self._api.call("say that the user types", handoff.sender_id, "send_sneak_peek", body)
+
+    async def close(self, handoff: Handoff, reason: EndReason) -> None:
+        self._certain.discard(handoff.id)
+        if not await self._goes_on(handoff):
+            await self._api.call("end a chat", handoff.sender_id, "deactivate_chat", {"id": handoff.chat_id})
+
+    async def _goes_on(self, handoff: Handoff) -> bool:
+        """Whether the user has asked again meanwhile: it is the same chat, and the end would end that."""
+        latest = await self.around.store.read(lambda tx: handoffs.unsettled(tx, handoff.sender_id))
+        return latest is not None and latest.is_open and latest.id != handoff.id and latest.backend == self.name
+
+    # -- from the agents ----------------------------------------------------------------------
+
+    def verify(self, webhook: Webhook) -> None:
+        try:
+            given = webhook.json().get("secret_key")  # they sign nothing: the secret is in the body
+        except Malformed:
+            raise NotAuthentic("the body that has the secret cannot be read") from None
+        secrets = (self.settings.webhook_secret or "", self.settings.former_webhook_secret or "")
+        signing.require_token(given if isinstance(given, str) else None, *secrets)
+
+    @hook("POST", webhooks.PATH)
+    async def take(self, webhook: Webhook) -> Answer:
+        envelope = webhook.json()
+        action = read.text(envelope, "action", max_length=reading.LONGEST_ID)
+        if action not in reading.READERS:
+            log.debug("livechat.ignored action=%r", action)
+            return Answer()
+        payload = read.mapping(envelope, "payload")
+        additional = read.mapping(envelope, "additional_data", required=False) or {}
+        handoff = await self._hearing.take(action, payload, additional)
+        if handoff is not None and action in _LOOK_AFTER:
+            self._following.look_soon(handoff, _LOOK_AFTER[action])
+        return Answer()

@@ -1,0 +1,1 @@
+"""LivePerson messaging: conversations as a consumer over the Connector API."""

@@ -1,0 +1,1 @@
+"""LivePerson chat: chats as a visitor over the Server Chat API."""

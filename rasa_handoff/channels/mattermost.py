@@ -1,0 +1,189 @@
+"""Mattermost, by an outgoing webhook and the REST API.
+
+Rasa's channel needs the bot's token in credentials.yml: it does not log in by itself. It cuts the first word from
+every text, which it takes for the trigger word, also where there is none; and it knows nothing of files.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from contextlib import asynccontextmanager
+
+from rasa.core.channels.channel import OutputChannel, UserMessage
+from rasa.core.channels.mattermost import MattermostBot
+from sanic.request import Request
+
+from rasa_handoff.channels.base import ChannelFile, Heard, To, Traits, card_text, host_of, link
+from rasa_handoff.channels.service import Service, bearer, texts
+from rasa_handoff.errors import FetchError, UserAway
+from rasa_handoff.fetch import File
+from rasa_handoff.model import Attachment, Button, Card, Json, Message
+
+_ID = re.compile("[a-z0-9]{26}")  #: https://developers.mattermost.com/api-documentation/#/#schema
+_LONGEST_TEXT = 16_383  #: https://docs.mattermost.com/about/product-limits (since server 5.0)
+
+
+class Mattermost(Service):
+    traits = Traits(
+        name="mattermost",
+        push="yes: into the channel that the user wrote in last",
+        hears=("file", "pressed button"),
+        shows=("image", "links to files", "buttons", "cards"),
+        typing=True,
+        speaker="name before the text",
+        longest_text=_LONGEST_TEXT,
+        needs=(
+            "An outgoing webhook with content type `application/json`, which Mattermost has for public channels only.",
+            "The `token` of a bot account that is a member of the channel.",
+            "`webhook_url`, for buttons.",
+        ),
+        limits=(
+            "Rasa's channel does not check the webhook's own token: let nobody but Mattermost reach its address.",
+            "A conversation is a user's, whatever channel they write in: answers go where they wrote last.",
+        ),
+        sources=(
+            "https://developers.mattermost.com/integrate/webhooks/outgoing/",
+            "https://developers.mattermost.com/integrate/plugins/interactive-messages/",
+            "https://developers.mattermost.com/api-documentation/#/operations/CreatePost",
+        ),
+    )
+
+    # -- what users say -----------------------------------------------------------------------
+
+    def address(self, message: UserMessage, request: Request | None) -> Json | None:
+        output = message.output_channel
+        return {"channel": output.bot_channel} if isinstance(output, MattermostBot) else None
+
+    def heard(self, request: Request) -> Sequence[Heard]:
+        output = request.json
+        if not output:
+            return ()
+        if "trigger_word" in output:
+            return (_said(output),)
+        return (_pressed(output),) if "context" in output else ()
+
+    @asynccontextmanager
+    async def open(self, reference: Json) -> AsyncIterator[File]:
+        if not _ID.fullmatch(reference["id"]):  # anybody can have said it: see the limits above
+            raise FetchError("it is no file of Mattermost's")
+        async with self.fetched(f"{self.rasa.url}/files/{reference['id']}", bearer(self.rasa.token)) as file:
+            yield file
+
+    def trusted(self) -> Collection[str]:
+        return (host_of(self.rasa.url),)
+
+    # -- what they get ------------------------------------------------------------------------
+
+    def output(self, to: To) -> OutputChannel:
+        return _Output(self, _channel(to))
+
+    def parts(self, message: Message) -> Sequence[Json]:
+        speaker = f"**{message.name}**: " if message.who == "agent" and message.name else ""
+        return list(_posts(message, speaker, self.rasa.webhook_url))
+
+    async def put(self, to: To, part: Json) -> None:
+        await self.create({"channel_id": _channel(to), **part})
+
+    async def create(self, post: Json) -> None:
+        """Create a post; raises what `Channel.put` does."""
+        await self.post(f"{self.rasa.url}/posts", post, bearer(self.rasa.token))
+
+    async def typing(self, to: To, typing: bool) -> None:
+        if typing:
+            body = {"channel_id": _channel(to)}
+            await self.post(f"{self.rasa.url}/users/me/typing", body, bearer(self.rasa.token))
+
+    def why(self, answer: Json) -> str:
+        return str(answer.get("id", ""))
+
+
+class _Output(MattermostBot):
+    """Rasa's, whose requests would block and log a post that was taken as one that failed, with requests of ours."""
+
+    def __init__(self, channel: Mattermost, channel_id: str) -> None:
+        super().__init__(channel.rasa.url, channel.rasa.token, channel_id, channel.rasa.webhook_url)
+        self._channel = channel
+        self._posts: list[Json] = []
+
+    def _post_data_to_channel(self, data: Json) -> None:
+        self._posts.append(data)
+
+    async def send_response(self, recipient_id: str, message: Json) -> None:
+        await super().send_response(recipient_id, message)
+        posts, self._posts = self._posts, []
+        for post in posts:
+            await self._channel.create(post)
+
+
+def _channel(to: To) -> str:
+    if to.address is None:
+        raise UserAway("mattermost: the user has to write first")
+    return str(to.address["channel"])
+
+
+def _said(output: Json) -> Heard:
+    ids = [each for each in (output.get("file_ids") or "").split(",") if each]
+    return Heard(
+        sender_id=str(output["user_id"]),
+        id=output.get("post_id"),
+        text=(output.get("text") or "").removeprefix(output["trigger_word"] or "").strip(),
+        attachments=tuple(ChannelFile(reference={"id": each}) for each in ids),
+    )
+
+
+def _pressed(output: Json) -> Heard:
+    context = output["context"]
+    button = Button(title=str(context.get("title", "")), payload=str(context["action"]))
+    return Heard(sender_id=str(output["user_id"]), id=output.get("trigger_id"), button=button)
+
+
+def _posts(message: Message, speaker: str, webhook_url: str | None) -> Iterator[Json]:
+    said = texts(speaker + message.text if message.text else "", _LONGEST_TEXT, lambda character: 1)
+    for text in said[:-1] if message.buttons else said:
+        yield {"message": text}
+    if message.buttons:
+        yield _with_buttons(said[-1] if said else speaker, {}, message.buttons, webhook_url)
+    for attachment in message.attachments:
+        yield _attachment(attachment)
+    for card in message.cards:
+        yield _card(card, webhook_url)
+
+
+def _attachment(attachment: Attachment) -> Json:
+    if attachment.kind != "image":
+        return {"message": link(attachment)}
+    shown = {"fallback": attachment.url, "image_url": attachment.url, "title": attachment.name}
+    return {"message": "", "props": {"attachments": [{name: value for name, value in shown.items() if value}]}}
+
+
+def _card(card: Card, webhook_url: str | None) -> Json:
+    shown = {
+        "fallback": card_text(card),
+        "title": card.title,
+        "title_link": card.url,
+        "text": card.text,
+        "image_url": card.image_url,
+    }
+    return _with_buttons("", {name: value for name, value in shown.items() if value}, card.buttons, webhook_url)
+
+
+def _with_buttons(text: str, shown: Json, buttons: Sequence[Button], webhook_url: str | None) -> Json:
+    """A post with what Mattermost can press; where a button leads elsewhere, or nowhere, it is a line of text."""
+    pressable = [each for each in buttons if webhook_url and not each.url]
+    others = [f"[{each.title}]({each.url})" if each.url else each.title for each in buttons if each not in pressable]
+    actions = [_action(number, each, webhook_url) for number, each in enumerate(pressable)]
+    shown = {**shown, "actions": actions} if actions else shown
+    props = {"props": {"attachments": [shown]}} if shown else {}
+    return {"message": "\n".join(filter(None, [text, *others])), **props}
+
+
+def _action(number: int, button: Button, webhook_url: str | None) -> Json:
+    """https://developers.mattermost.com/integrate/plugins/interactive-messages/: ids of letters and digits only."""
+    context = {"action": button.payload, "title": button.title}
+    return {
+        "id": f"choice{number}",
+        "type": "button",
+        "name": button.title,
+        "integration": {"url": webhook_url, "context": context},
+    }

@@ -1,0 +1,159 @@
+"""Rasa's Socket.IO channel: an event to a room that nobody is in is lost without an error, so look first.
+
+With ``session_persistence`` a conversation is a room that a user's page enters when it has connected; without, it is
+the connection, and ends with it. Nothing is dropped: an event carries what it carries, attachments in its metadata.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from typing import Any
+
+from rasa.core.channels.channel import OutputChannel
+from socketio import AsyncServer
+
+from rasa_handoff.channels.base import Channel, To, Traits, as_button, card_text, link
+from rasa_handoff.errors import StoreError, UserAway
+from rasa_handoff.model import Attachment, Button, Card, Json, Message
+
+log = logging.getLogger(__name__)
+
+TYPING = "handoff_typing"  #: our event, for pages that want to know; the others pay no heed to it
+_ROOMS = "/"  #: the only namespace that Rasa's channel sends to, whatever its setting says
+_SRC = {"image", "video"}  #: what the web chats for Rasa show by themselves
+
+
+class SocketIO(Channel):
+    """Users with a page that is connected; the others' messages wait until they are back."""
+
+    traits = Traits(
+        name="socketio",
+        push="yes: while the user's page is connected, and at once when it is again",
+        hears=("image", "file", "audio", "video", "location"),
+        shows=("image", "video", "links to files", "buttons", "cards"),
+        typing=True,
+        speaker="in `metadata.handoff` of each event, for a page that shows it; and in a notice",
+        needs=(
+            "`session_persistence: true`, for users to be found who have reconnected.",
+            "python-socketio older than 5.10, because Rasa 3.6 loses everything with newer ones then.",
+            "Attachments of users in the event's `metadata.attachments`, see docs/http.md.",
+        ),
+        limits=(
+            f"Rasa's events know no typing: pages that show it listen to `{TYPING}` (`" + '{"typing": true}`).',
+            "A `namespace` in credentials.yml does not work: Rasa's channel sends to the default one all the same.",
+        ),
+        sources=("https://rasa.com/docs/rasa/connectors/your-own-website#websocket-channel",),
+    )
+
+    def troubles(self) -> Sequence[str]:
+        return tuple(_troubles(self.rasa))
+
+    def watch(self, came: Callable[[str], Awaitable[None]]) -> None:
+        if self.rasa.sio is not None:
+            _listen(self.rasa.sio, self.rasa.namespace or _ROOMS, came)
+
+    def output(self, to: To) -> OutputChannel:
+        output = super().output(to)
+        if not is_here(output.sio, to.sender_id):
+            raise UserAway("socketio: the user is not connected")
+        return output
+
+    def parts(self, message: Message) -> Sequence[Json]:
+        metadata = {"metadata": {"handoff": _who(message)}}
+        return [{**each, **metadata} for each in _events(message)]
+
+    async def put(self, to: To, part: Json) -> None:
+        await self._emit(to, self.rasa.bot_message_evt, part)
+
+    async def typing(self, to: To, typing: bool) -> None:
+        await self._emit(to, TYPING, {"typing": typing})
+
+    async def _emit(self, to: To, event: str, data: Json) -> None:
+        output = self.output(to)
+        await emit_here(output.sio, to.sender_id, event, data)
+
+
+def is_here(sio: AsyncServer, sender_id: str) -> bool:
+    """Whether a page of this user is connected to this process."""
+    return bool(getattr(sio.manager, "rooms", {}).get(_ROOMS, {}).get(sender_id))
+
+
+async def emit_here(sio: AsyncServer, sender_id: str, event: str, data: Json) -> None:
+    """Send an event to this user's pages that are connected to this process."""
+    await sio.emit(event, data, room=sender_id)
+
+
+def _listen(sio: AsyncServer, namespace: str, came: Callable[[str], Awaitable[None]]) -> None:
+    """Hear of it when Rasa's channel has put a page into its room."""
+    handlers = sio.handlers[namespace]
+    enter = handlers["session_request"]
+
+    async def session_request(sid: str, data: Json | None) -> None:
+        await enter(sid, data)
+        sender_id = (data or {}).get("session_id")
+        if sender_id and is_here(sio, sender_id):
+            try:
+                await came(sender_id)
+            except StoreError as error:  # what waits comes a little later by itself
+                log.warning("socketio.not_nudged %s", error)
+
+    handlers["session_request"] = session_request
+
+
+def _troubles(rasa: Any) -> Iterator[str]:
+    if not rasa.session_persistence:
+        yield "set session_persistence: true, or an agent's message to a user who reconnects is lost"
+    elif _does_not_wait(rasa):
+        yield "install python-socketio<5.10: with this version and session_persistence, users hear nothing"
+    if rasa.namespace not in (None, _ROOMS):
+        yield f"take namespace: {rasa.namespace} away: Rasa's channel answers in the default one, where nobody is"
+
+
+def _does_not_wait(rasa: Any) -> bool:
+    """Whether nobody enters a room, because it takes waiting for since python-socketio 5.10 and Rasa 3.6 does not.
+
+    https://github.com/RasaHQ/rasa/issues/13027
+    """
+    takes_waiting = inspect.iscoroutinefunction(AsyncServer.enter_room)
+    return takes_waiting and "await sio.enter_room" not in inspect.getsource(type(rasa).blueprint)
+
+
+# What agents send, as Rasa's channel sends what the bot says
+
+
+def _who(message: Message) -> Json:
+    who = {"who": message.who, "message_id": message.id, "name": message.name, "avatar_url": message.avatar_url}
+    return {name: value for name, value in who.items() if value}
+
+
+def _events(message: Message) -> Iterator[Json]:
+    if message.text or message.buttons:
+        replies = {"quick_replies": [_reply(each) for each in message.buttons]} if message.buttons else {}
+        yield {"text": message.text or "…", **replies}
+    for attachment in message.attachments:
+        yield _attachment(attachment)
+    if message.cards:
+        elements = [_element(each) for each in message.cards]
+        yield {"attachment": {"type": "template", "payload": {"template_type": "generic", "elements": elements}}}
+
+
+def _reply(button: Button) -> Json:
+    return {"content_type": "text", **as_button(button)}
+
+
+def _attachment(attachment: Attachment) -> Json:
+    if attachment.kind not in _SRC:
+        return {"text": link(attachment)}
+    payload = {"src": attachment.url, "title": attachment.name or ""}
+    return {"attachment": {"type": attachment.kind, "payload": payload}}
+
+
+def _element(card: Card) -> Json:
+    element: Json = {"title": card.title or card_text(card), "buttons": [as_button(each) for each in card.buttons]}
+    more = {"subtitle": card.text, "image_url": card.image_url}
+    element.update({name: value for name, value in more.items() if value})
+    if card.url:
+        element["default_action"] = {"type": "web_url", "url": card.url}
+    return element

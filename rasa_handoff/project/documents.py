@@ -1,0 +1,122 @@
+"""YAML files, read as Rasa reads them, with the place of everything in their text."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+
+from rasa_handoff.errors import FilesError
+
+_VARIABLE = re.compile(r"\$\{(\w+)\}")
+_BOM = "\ufeff"
+
+
+class Constructor(SafeConstructor):
+    """Fills in ${VARIABLES}, and only where they stand without quotes, as Rasa does."""
+
+    def construct_yaml_str(self, node: ScalarNode) -> str:
+        text = str(super().construct_yaml_str(node))
+        return os.path.expandvars(text) if not node.style and _VARIABLE.search(text) else text
+
+
+Constructor.add_constructor("tag:yaml.org,2002:str", Constructor.construct_yaml_str)
+Constructor.add_constructor("!env_var", Constructor.construct_yaml_str)  # Rasa's tag, once it is imported
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Document:
+    """A YAML file."""
+
+    path: Path
+    text: str  #: without a byte-order mark
+    content: Any  #: None for a file with nothing in it
+    root: Node | None  #: the same, with places in the text
+    bom: bool = False  #: whether the file begins with a byte-order mark
+
+    @property
+    def mapping(self) -> dict[str, Any]:
+        """The content, where it is a mapping; else nothing."""
+        return self.content if isinstance(self.content, dict) else {}
+
+    def line_of(self, *path: str) -> int:
+        """The line, from 1, on which the setting at *path* begins; as near as the file has it."""
+        line, node = 1, self.root
+        for name in path:
+            pairs = node.value if isinstance(node, MappingNode) else ()
+            found = next(((key, value) for key, value in pairs if key.value == name), None)
+            if found is None:
+                break
+            line, node = found[0].start_mark.line + 1, found[1]
+        return line
+
+    def encoded(self, text: str) -> bytes:
+        """*text* as this file's bytes."""
+        return ((_BOM if self.bom else "") + text).encode("utf-8")
+
+
+def read(path: Path) -> Document:
+    """Read a small YAML file.
+
+    Raises:
+        FilesError: it cannot be read, or is not YAML; with the line.
+    """
+    text, bom = _text(path)
+    try:
+        return parse(path, text, bom)
+    except YAMLError as error:
+        raise FilesError([fault(path, error)]) from None
+
+
+def parse(path: Path, text: str, bom: bool = False) -> Document:
+    """*text* as the document that it would be at *path*.
+
+    Raises:
+        YAMLError: it is not YAML.
+    """
+    return Document(path=path, text=text, content=_loader().load(text), root=_loader().compose(text), bom=bom)
+
+
+def read_values(path: Path) -> Any:
+    """Only the values of a YAML file, for one that may be large.
+
+    Raises:
+        FilesError: it cannot be read, or is not YAML; with the line.
+    """
+    try:
+        return _loader().load(_text(path)[0])
+    except YAMLError as error:
+        raise FilesError([fault(path, error)]) from None
+
+
+def fault(path: Path, error: Exception) -> str:
+    """Where *path* is not YAML, without the lines around it: they may hold a secret."""
+    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+        return f"{path} is not YAML"
+    problem = str(error.problem).partition(" with value")[0]
+    return f"{path}:{error.problem_mark.line + 1}: is not YAML: {problem}"
+
+
+def _loader() -> YAML:
+    # Rasa's, too: quick, and content with what the others are not, such as a tab behind a value.
+    yaml = YAML(typ="safe")
+    yaml.version = (1, 2)  # type: ignore[assignment]  # Rasa's, in which `yes` is a word
+    yaml.Constructor = Constructor
+    return yaml
+
+
+def _text(path: Path) -> tuple[str, bool]:
+    try:
+        text = path.read_bytes().decode("utf-8")  # as it is: `read_text` would change the ends of lines
+    except OSError as error:
+        raise FilesError([f"{path} cannot be read: {error.strerror}"]) from None
+    except UnicodeDecodeError as error:
+        raise FilesError([f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8"]) from None
+    return text.removeprefix(_BOM), text.startswith(_BOM)

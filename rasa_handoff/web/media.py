@@ -1,0 +1,112 @@
+"""Files of users, behind links that expire: streamed from where their channel keeps them, with its credentials."""
+
+from __future__ import annotations
+
+import logging
+import mimetypes
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+from urllib.parse import quote
+
+from sanic import Blueprint
+from sanic.request import Request
+from sanic.response import HTTPResponse
+
+from rasa_handoff.errors import FetchError, NotAuthentic, UnknownChat
+from rasa_handoff.fetch import File
+from rasa_handoff.media import MediaFile
+from rasa_handoff.runtime import Runtime
+from rasa_handoff.store import handoffs
+from rasa_handoff.web.answers import add_route, as_json
+
+log = logging.getLogger(__name__)
+
+Open = Callable[[MediaFile], AbstractAsyncContextManager[File]]
+
+_UNKNOWN = "application/octet-stream"
+# What a browser may show by itself: none of it can hold a script.
+_SHOWN = {
+    *(f"image/{each}" for each in ("avif", "bmp", "gif", "heic", "jpeg", "png", "webp")),
+    *(f"audio/{each}" for each in ("aac", "amr", "flac", "m4a", "mp4", "mpeg", "ogg", "opus", "wav", "webm", "x-m4a")),
+    *(f"video/{each}" for each in ("3gpp", "mp4", "mpeg", "ogg", "quicktime", "webm")),
+}
+# What is worth its name, though it is saved and not shown.
+_SAVED = {"application/pdf", "application/zip", "text/csv", "text/plain", "text/vcard"}
+_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; sandbox",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",
+    "X-Robots-Tag": "noindex, nofollow",
+    "Cache-Control": "private, max-age=3600",
+}
+
+
+class MediaApi:
+    """The route that `Media.url` leads to.
+
+    Args:
+        running: gives the runtime, which is there once the server has started.
+        open_file: asks the file's channel for it.
+    """
+
+    def __init__(self, running: Callable[[], Runtime], open_file: Open) -> None:
+        self._running = running
+        self._open = open_file
+
+    def add_to(self, blueprint: Blueprint) -> None:
+        add_route(blueprint, "GET", "/media/<token:str>/<name:str>", self.show, "media")
+
+    async def show(self, request: Request, token: str, name: str) -> HTTPResponse | None:
+        found = await self._find(token)
+        try:
+            async with self._open(found) as file:
+                await _stream(request, found, file)
+        except FetchError as error:
+            log.warning("media.not_had channel=%s handoff=%s %s", found.channel, found.handoff_id, error)
+            if request.responded:  # with half of it: the reader must not take that for the whole
+                transport: Any = request.transport
+                transport.close()
+                return None
+            return as_json({"error": {"code": "not_had", "message": f"the file cannot be had: {error}"}}, 502)
+        return None
+
+    async def _find(self, token: str) -> MediaFile:
+        """The file that *token* opens.
+
+        Raises:
+            UnknownChat: none; the link is wrong or has expired, or its handoff was deleted.
+        """
+        runtime = self._running()
+        try:
+            found = runtime.media.file(token)
+        except NotAuthentic as error:
+            raise UnknownChat("the link is wrong, or has expired") from error
+        if await runtime.store.read(lambda tx: handoffs.get(tx, found.handoff_id)) is None:
+            raise UnknownChat("the conversation has been deleted")
+        return found
+
+
+async def _stream(request: Request, found: MediaFile, file: File) -> None:
+    """Answer with *file*, part by part; its first one comes before anything is promised."""
+    parts = file.parts()
+    first = await anext(parts, b"")
+    mime = _type(found, file)
+    headers = {**_HEADERS, "Content-Disposition": _disposition(found, file, mime)}
+    response = await request.respond(content_type=mime, headers=headers)
+    await response.send(first)
+    async for part in parts:
+        await response.send(part)
+    await response.eof()
+
+
+def _type(found: MediaFile, file: File) -> str:
+    """What it is: as its server says, or the channel, or its name; if that is something harmless."""
+    told = (file.mime, (found.mime or "").partition(";")[0].strip().lower(), mimetypes.guess_type(found.name or "")[0])
+    return next((each for each in told if each in _SHOWN or each in _SAVED), _UNKNOWN)
+
+
+def _disposition(found: MediaFile, file: File, mime: str) -> str:
+    """Whether it is shown or saved, and its name (RFC 6266, with RFC 8187 for other letters than English ones)."""
+    name = quote(found.name or file.name or found.kind, safe="", errors="replace")
+    return f"{'inline' if mime in _SHOWN else 'attachment'}; filename*=UTF-8''{name}"

@@ -1,0 +1,99 @@
+"""The whole way with LiveChat: a real Rasa server, and a server in LiveChat's place."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+
+from rasa_handoff.testing import Call, Wire
+from tests.backends.livechat.test_livechat import section, signed
+from tests.backends.livechat.vendor import Chat, Vendor
+from tests.servers import Bot, running, until
+
+USER = "ann"
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
+
+
+@pytest.fixture
+def vendor() -> Vendor:
+    return Vendor()
+
+
+@pytest.fixture
+def wire(vendor: Vendor) -> Iterator[Wire]:
+    with Wire() as wire:
+        vendor.on(wire)
+        yield wire
+
+
+def texts(chat: Chat) -> list[str]:
+    return [event["text"] for event in chat.thread.events if event["type"] == "message"]
+
+
+def the_chat(vendor: Vendor) -> Chat:
+    [chat] = vendor.chats.values()
+    return chat
+
+
+def status(bot: Bot) -> Any:
+    found = bot.handoff(USER)
+    assert found is not None
+    return found["status"]
+
+
+def heard(bot: Bot, text: str) -> bool:
+    """Whether the user has got *text*, which the rest channel hands over with the next request."""
+    return text in [each.get("text") for each in bot.say("Hello?", USER)]
+
+
+def test_with_webhooks(tmp_path: Path, vendor: Vendor, wire: Wire) -> None:
+    def livechat(call: Call) -> int:
+        url = f"{bot.url}/webhooks/handoff/livechat/{call.path}"
+        return requests.post(url, json=signed(call).body, timeout=30).status_code
+
+    with running(Bot(tmp_path, section={"backends": {"livechat": section(wire.url)}})) as bot:
+        bot.say("hello", USER)
+        bot.say("I want to talk to a person", USER)
+        chat = the_chat(vendor)
+        [transcript] = texts(chat)
+        assert "User: hello" in transcript
+        assert "User: I want to talk to a person" in transcript
+        assert status(bot) == "queued"
+
+        assert livechat(vendor.take(chat.id)) == 200
+        assert status(bot) == "active"
+        assert livechat(vendor.write(chat.id, "is she a VIP?", visibility="agents")) == 200
+        assert livechat(vendor.write(chat.id, "Smith here. What is it?")) == 200
+        until(lambda: heard(bot, "Smith here. What is it?"), what="the agent's message")
+        bot.say("My bike is broken", USER)
+        until(lambda: texts(chat)[-1] == "My bike is broken", what="the user's message")
+
+        assert livechat(vendor.end(chat.id)) == 200
+        assert status(bot) == "closed"
+        said = len(texts(chat))
+        until(lambda: any(each.get("text") for each in bot.say("hello", USER)), what="the bot")
+        assert livechat(vendor.write(chat.id, "one more thing")) == 409
+        assert len(texts(chat)) == said + 1
+
+
+def test_without_webhooks_and_over_a_restart(tmp_path: Path, vendor: Vendor, wire: Wire) -> None:
+    known = section(wire.url, poll_every="100ms")
+    settings = {name: value for name, value in known.items() if "webhook" not in name}
+    with running(Bot(tmp_path, section={"backends": {"livechat": settings}})) as bot:
+        bot.say("I want to talk to a person", USER)
+        chat = the_chat(vendor)
+        vendor.take(chat.id)
+        until(lambda: status(bot) == "active", what="the agent's coming")
+        bot.rasa.kill()
+        vendor.write(chat.id, "Smith here. What is it?")
+        bot.rasa.start()
+        until(lambda: heard(bot, "Smith here. What is it?"), what="the agent's message")
+        until(lambda: texts(chat)[-1] == "Hello?", what="the user's message")
+        vendor.end(chat.id)
+        until(lambda: status(bot) == "closed", what="the end")
+        assert len(vendor.customers) == 1

@@ -1,0 +1,104 @@
+"""The whole way: a real Rasa server, and LivePerson as the documentation describes it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from rasa_handoff.model import Json
+from rasa_handoff.testing import Call, Wire
+from tests.backends.liveperson.vendor import (
+    ACCOUNT,
+    AGENT,
+    CLIENT_ID,
+    CLIENT_SECRET,
+    SEND,
+    LivePersonSide,
+    messages,
+    signed,
+    states,
+)
+from tests.servers import Bot, Sink, running, until
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
+
+
+@pytest.fixture
+def sink() -> Iterator[Sink]:
+    sink = Sink()
+    yield sink
+    sink.stop()
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    with Wire() as wire:
+        yield wire
+
+
+@pytest.fixture
+def bot(tmp_path: Path, wire: Wire, sink: Sink) -> Iterator[Bot]:
+    liveperson = {
+        "account": ACCOUNT,
+        "client_id": CLIENT_ID,
+        "client_secret": CLIENT_SECRET,
+        "personal_info": {"firstname": "slot:callback_name"},
+        "agent_names": {AGENT: "Ines"},
+        "domain_api": wire.url,
+    }
+    section = {"public_url": "https://bot.example.com", "backends": {"liveperson": liveperson}}
+    with running(Bot(tmp_path, section=section, callback={"url": sink.url})) as bot:
+        yield bot
+
+
+def tell(bot: Bot, call: Call) -> requests.Response:
+    call = signed(call)
+    url = f"{bot.url}/webhooks/handoff/liveperson/{call.path}"
+    headers = {"Content-Type": "application/json", **call.headers}
+    return requests.post(url, data=call.content, headers=headers, timeout=10)
+
+
+def test_a_user_talks_to_an_agent_and_comes_back_to_the_bot(bot: Bot, wire: Wire, sink: Sink) -> None:
+    side = LivePersonSide(wire)
+    bot.say("what are your opening hours?", "ann", channel="callback")
+    slot = {"event": "slot", "name": "callback_name", "value": "Ann"}
+    requests.post(f"{bot.url}/conversations/ann/tracker/events", json=slot, timeout=10).raise_for_status()
+    bot.say("I want to talk to an agent", "ann", channel="callback")
+    until(lambda: side.conversations, what="the conversation")
+    chat = side.last.id
+    profile, _ = side.last.wanted
+    assert profile["body"]["authenticatedData"]["lp_sdes"] == [{"type": "personal", "personal": {"firstname": "Ann"}}]
+    until(lambda: any("getting a person" in text for text in sink.texts("ann")), what="the bot's word")
+    (transcript,) = side.texts()
+    assert "User: what are your opening hours?" in transcript
+
+    bot.say("it is about order 4711", "ann", channel="callback")
+    until(lambda: side.texts()[-1] == "it is about order 4711", what="what was said in the queue")
+    assert tell(bot, states(side.state(chat, AGENT))).json() == {}
+    until(lambda: "Ines is here now." in sink.texts("ann"), what="who it is")
+    assert tell(bot, messages(side.text(chat, "Hello, I am looking at it.", 5))).json() == {}
+    until(lambda: "Hello, I am looking at it." in sink.texts("ann"), what="the agent's words")
+
+    # LivePerson is down, and comes back with other tokens.
+    wire.down()
+    bot.say("/restart", "ann", channel="callback")
+    bot.say("are you there?", "ann", channel="callback")
+    side.revoke_app_tokens()
+    wire.up()
+    wire.fail(503, path=f"POST {SEND}")
+    until(lambda: side.texts()[-1] == "are you there?", what="what was said meanwhile")
+    assert side.texts()[1:] == ["it is about order 4711", "/restart", "are you there?"]
+
+    assert tell(bot, states(side.closed(chat))).json() == {}
+    until(lambda: any("This is the bot again" in text for text in sink.texts("ann")), what="the bot")
+    assert tell(bot, messages(side.text(chat, "One more thing", 9))).json() == {"ignored": {"late": 1}}
+    bot.say("what are your opening hours?", "ann", channel="callback")
+    until(lambda: "9:00" in sink.texts("ann")[-1], what="the bot's answer")
+    slots: Json = bot.tracker("ann")["slots"]
+    assert slots["handoff_end_reason"] == "agent_closed"
+    log = bot.rasa.said()
+    for secret in (CLIENT_SECRET, "order 4711", "looking at it"):
+        assert secret not in log

@@ -1,0 +1,245 @@
+"""Microsoft's Bot Framework: Rasa's own channel, a server in Microsoft's place, and what arrives at both ends."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import AsyncIterator
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import jwt
+import pytest
+import pytest_asyncio
+from cryptography.hazmat.primitives.asymmetric import rsa
+from jwt.algorithms import RSAAlgorithm
+from rasa.core.agent import Agent
+from rasa.core.channels.botframework import BotFrameworkInput
+
+from rasa_handoff.model import Attachment, Button, Card
+from rasa_handoff.testing.payloads import Payloads
+from rasa_handoff.testing.wire import Asked, Wire
+from tests.channels.line import Line
+from tests.internet import Internet
+
+PAYLOADS = Payloads(__file__)
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+USER, TEAMS = "1234abcd", "smba.trafficmanager.net"
+POSTED = "/teams/v3/conversations/abcd1234/activities"
+
+
+def sign_in(tokens: list[str]) -> Any:
+    """Gives a new token each time, as Microsoft does."""
+
+    def answer(asked: Asked) -> tuple[int, Any]:
+        tokens.append(f"microsoft-{len(tokens) + 1}")
+        return 200, {"token_type": "Bearer", "expires_in": 3600, "access_token": tokens[-1]}
+
+    return answer
+
+
+@pytest.fixture
+def tokens() -> list[str]:
+    return []
+
+
+@pytest_asyncio.fixture
+async def line(tmp_path: Path, internet: Internet, rasa_agent: Agent, tokens: list[str]) -> AsyncIterator[Line]:
+    key = {**json.loads(RSAAlgorithm.to_jwk(KEY.public_key())), "kid": "key-1"}
+    keys = "https://login.botframework.com/v1/keys"
+    internet.when("GET", "/v1/.well-known/openidconfiguration", body={"jwks_uri": keys})
+    internet.when("GET", "/v1/keys", body={"keys": [key]})
+    internet.respond("POST", "/botframework.com/oauth2/v2.0/token", sign_in(tokens))
+    line = Line(tmp_path, BotFrameworkInput("bot-app", "bot-secret"), rasa_agent)
+    await line.up()
+    yield line
+    await line.down()
+
+
+async def hook(line: Line, payload: Any, **claims: str) -> tuple[int, str]:
+    token = jwt.encode({"aud": "bot-app", **claims}, KEY, "RS256", headers={"kid": "key-1"})
+    return await line.hook(payload, headers={"Authorization": f"Bearer {token}"})
+
+
+async def started(line: Line, name: str = "message") -> Any:
+    """A handoff whose user has written."""
+    handoff = await line.hand_over(USER)
+    await hook(line, PAYLOADS[name])
+    await line.heard()
+    await line.gone(handoff)  # what tells that an agent is there
+    return handoff
+
+
+def activities(internet: Internet) -> list[dict[str, Any]]:
+    return [each.json for each in internet.taken("POST", POSTED)]
+
+
+# -- from the user --------------------------------------------------------------------------------
+
+
+async def test_a_text_reaches_the_agent_and_not_the_bot(line: Line) -> None:
+    await started(line)
+    assert [each.text for each in line.agents.got] == ["Haircut on Saturday"]
+    assert await line.bot_heard(USER) == []
+
+
+async def test_a_file_in_teams_is_a_link_that_needs_no_token(line: Line) -> None:
+    await started(line, "teams_file")
+    (message,) = line.agents.got
+    (attachment,) = message.attachments
+    assert (attachment.url, attachment.name) == ("https://download.link", "file_example.txt")
+
+
+async def test_a_picture_in_teams_is_had_with_the_bots_token(line: Line, internet: Internet) -> None:
+    internet.when("GET", "/amer/v3/attachments/*", body=b"PNG")
+    await started(line, "teams_image")
+    (message,) = line.agents.got
+    (attachment,) = message.attachments  # the other one is the text again, as HTML
+    assert (message.text, attachment.kind) == ("look", "image")
+    assert (await line.download(attachment.url))[:2] == (200, b"PNG")
+    (asked,) = internet.taken("GET", "/amer/*")
+    assert asked.headers["authorization"] == "Bearer microsoft-1"
+
+
+async def test_a_place_is_a_place(line: Line) -> None:
+    await started(line, "place")
+    (attachment,) = line.agents.got[0].attachments
+    assert attachment.kind == "location"
+    assert "47.64" in attachment.url
+
+
+async def test_a_pressed_button_has_its_title_and_its_payload(line: Line) -> None:
+    await started(line, "pressed")
+    assert line.agents.got[0].text == "Yes, please (/affirm)"
+
+
+async def test_a_webhook_that_comes_again_has_no_second_effect(line: Line) -> None:
+    await started(line, "teams_file")
+    await hook(line, PAYLOADS["teams_file"])
+    await hook(line, PAYLOADS["joined"])
+    await hook(line, PAYLOADS["message"])
+    assert [len(each.attachments) for each in await line.heard(2)] == [1, 0]
+
+
+async def test_an_unsigned_webhook_has_no_effect(line: Line, internet: Internet) -> None:
+    handoff = await line.hand_over(USER)
+    assert (await line.hook(PAYLOADS["message"]))[0] == 401
+    await line.try_reply(handoff, "Hello?")
+    assert line.agents.got == []
+    assert activities(internet) == []
+
+
+# -- to the user ----------------------------------------------------------------------------------
+
+
+async def test_an_agent_writes_into_the_conversation_also_after_a_restart(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    line.channels._made.clear()
+    await line.reply(handoff, "Hi Ann")
+    said = activities(internet)[-1]
+    assert (said["type"], said["text"]) == ("message", "Hi Ann")
+    assert said["from"] == {"id": "12345678", "name": "bot's name"}
+    assert said["recipient"] == {"id": USER}
+    assert said["conversation"]["tenantId"] == "72f988bf-86f1-41af-91ab-2d7cd011db47"
+
+
+async def test_what_was_said_before_the_user_wrote_waits_for_them(line: Line, internet: Internet) -> None:
+    handoff = await line.hand_over(USER)
+    await line.try_reply(handoff, "I am early")
+    assert activities(internet) == []
+    await hook(line, PAYLOADS["message"])
+    await line.gone(handoff)
+    assert "I am early" in [each["text"] for each in activities(internet)]
+
+
+async def test_one_token_is_fetched_and_kept_and_replaced_when_it_is_refused(
+    line: Line, internet: Internet, tokens: list[str]
+) -> None:
+    handoff = await started(line)
+    for text in ("one", "two"):
+        await line.reply(handoff, text)
+    assert tokens == ["microsoft-1"]
+    internet.fail(401, path=POSTED)
+    await line.reply(handoff, "three")
+    assert tokens == ["microsoft-1", "microsoft-2"]
+    assert [each["text"] for each in activities(internet)][-3:] == ["one", "two", "three"]
+    assert await line.dead() == []
+
+
+@pytest.mark.parametrize(("claims", "is_told"), [({}, False), ({"serviceurl": "…"}, True)])
+async def test_the_token_goes_where_microsofts_signature_says(
+    line: Line, internet: Internet, claims: dict[str, str], is_told: bool
+) -> None:
+    """The service's address is in the body, which nobody has signed."""
+    with Wire() as other:
+        payload = deepcopy(PAYLOADS["message"])
+        payload["serviceUrl"] = other.url
+        handoff = await line.hand_over(USER)
+        await hook(line, payload, **({"serviceurl": other.url} if claims else {}))
+        await line.heard()
+        await line.try_reply(handoff, "Hi Ann")
+        if is_told:
+            await line.gone(handoff)
+        assert bool(other.asked) is is_told
+
+
+async def test_typing_pictures_buttons_and_cards_have_the_frameworks_own_form(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    await line.type(handoff)
+    await line.until(lambda: any(each["type"] == "typing" for each in activities(internet)))
+    await line.reply(
+        handoff,
+        "Sure?",
+        buttons=(
+            Button(title="Yes", payload="/affirm"),
+            Button(title="No", payload="No"),
+            Button(title="Read", payload="", url="https://a.test"),
+        ),
+        attachments=(
+            Attachment(url="https://a.test/cat.png", kind="image"),
+            Attachment(url="https://a.test/bill.pdf", name="bill.pdf"),
+        ),
+        cards=(Card(title="Blue", text="A bike", image_url="https://a.test/b.png", url="https://a.test/b"),),
+    )
+    question, image, file, card = activities(internet)[-4:]
+    (hero,) = question["attachments"]
+    assert hero["contentType"] == "application/vnd.microsoft.card.hero"
+    assert hero["content"]["text"] == "Sure?"
+    assert [each["type"] for each in hero["content"]["buttons"]] == ["messageBack", "imBack", "openUrl"]
+    assert hero["content"]["buttons"][0]["value"] == {"title": "Yes", "payload": "/affirm"}
+    assert image["attachments"][0]["contentType"] == "image/png"
+    assert file["text"] == "bill.pdf: https://a.test/bill.pdf"
+    assert card["attachments"][0]["content"] == {
+        "title": "Blue",
+        "text": "A bike",
+        "images": [{"url": "https://a.test/b.png"}],
+        "tap": {"type": "openUrl", "value": "https://a.test/b"},
+    }
+
+
+async def test_the_service_says_how_long_to_wait(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    internet.fail(429, path=POSTED, Retry_After="1")
+    begun = time.monotonic()
+    await line.reply(handoff, "patience")
+    assert time.monotonic() - begun >= 0.9
+    assert activities(internet)[-1]["text"] == "patience"
+
+
+async def test_what_will_never_work_is_put_aside_with_its_reason(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    blocked = {"error": {"code": "MessageWritesBlocked", "message": "Thread is blocked from message writes"}}
+    internet.when("POST", POSTED, 403, blocked)
+    await line.reply(handoff, "secret words")
+    dead = await line.dead()
+    assert any("HTTP 403 MessageWritesBlocked" in each for each in dead)
+    assert not any("secret words" in each or "microsoft-1" in each for each in dead)
+
+
+async def test_the_bot_speaks_again_in_the_same_conversation(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    await line.close(handoff)
+    said = [each.get("text") for each in activities(internet)]
+    assert [each for each in await line.bot_said(USER) if each] != []
+    assert set(await line.bot_said(USER)) <= set(said)

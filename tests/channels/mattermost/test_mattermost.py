@@ -1,0 +1,156 @@
+"""Mattermost: Rasa's own channel, a server in Mattermost's place, and what arrives at both ends."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from rasa.core.agent import Agent
+from rasa.core.channels.mattermost import MattermostInput
+
+from rasa_handoff.model import Attachment, Button, Card
+from rasa_handoff.testing.payloads import Payloads
+from rasa_handoff.testing.wire import Wire
+from tests.channels.line import Line
+
+PAYLOADS = Payloads(__file__)
+TOKEN = "mattermost-secret"
+USER, CHANNEL = "a6khpd5m77d3de46xw599mp8by", "yuko5hzu7jdcineenpafttbbzw"
+HOOK = "https://bot.test/webhooks/mattermost/webhook"
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    with Wire() as wire:
+        wire.when("POST", "/api/v4/posts", 201, {"id": "post"})
+        yield wire
+
+
+@pytest_asyncio.fixture
+async def line(tmp_path: Path, wire: Wire, rasa_agent: Agent) -> AsyncIterator[Line]:
+    line = Line(tmp_path, MattermostInput(f"{wire.url}/api/v4", TOKEN, HOOK), rasa_agent)
+    await line.up()
+    yield line
+    await line.down()
+
+
+async def started(line: Line, name: str = "post") -> Any:
+    """A handoff whose user has written."""
+    handoff = await line.hand_over(USER)
+    assert await line.hook(PAYLOADS[name]) == (200, "success")
+    await line.heard()
+    await line.gone(handoff)  # what tells that an agent is there
+    return handoff
+
+
+def posts(wire: Wire) -> list[dict[str, Any]]:
+    asked = wire.taken("POST", "/api/v4/posts")
+    assert all(each.headers["authorization"] == f"Bearer {TOKEN}" for each in asked)
+    return [each.json for each in asked]
+
+
+async def test_a_text_reaches_the_agent_without_the_trigger_word(line: Line) -> None:
+    await started(line)
+    assert [each.text for each in line.agents.got] == ["subscribe TOPIC"]
+    assert await line.bot_heard(USER) == []
+
+
+async def test_files_reach_the_agent_and_no_word_is_lost(line: Line, wire: Wire) -> None:
+    """Rasa's channel would cut the first word off where there is no trigger word."""
+    wire.when("GET", "/api/v4/files/*", body=b"%PDF")
+    await started(line, "post_with_files")
+    (message,) = line.agents.got
+    assert message.text == "my receipt"
+    first, second = message.attachments
+    assert (await line.download(first.url))[:2] == (200, b"%PDF")
+    (asked,) = wire.taken("GET")
+    assert asked.path == "/api/v4/files/znana1194jfkbfowhpcq68ncgo"
+    assert asked.headers["authorization"] == f"Bearer {TOKEN}"
+    assert TOKEN not in first.url + second.url
+
+
+async def test_a_forged_webhook_does_not_choose_what_the_server_is_asked_for(line: Line, wire: Wire) -> None:
+    """Rasa's channel takes webhooks from anybody."""
+    await line.hand_over(USER)
+    await line.hook({**PAYLOADS["post_with_files"], "file_ids": "../users/me"})
+    (message,) = await line.heard()
+    status, body, _ = await line.download(message.attachments[0].url)
+    assert status == 502
+    assert b"no file of Mattermost's" in body
+    assert wire.taken("GET") == []
+
+
+async def test_a_pressed_button_has_its_title_and_its_payload(line: Line) -> None:
+    await started(line, "action")
+    assert line.agents.got[0].text == "Yes, please (/affirm)"
+
+
+async def test_a_webhook_that_comes_again_has_no_second_effect(line: Line) -> None:
+    await started(line)
+    await line.hook(PAYLOADS["post"])
+    await line.hook(PAYLOADS["action"])
+    assert [each.text for each in await line.heard(2)] == ["subscribe TOPIC", "Yes, please (/affirm)"]
+
+
+async def test_an_agent_writes_into_the_channel_also_after_a_restart(line: Line, wire: Wire) -> None:
+    handoff = await started(line)
+    line.channels._made.clear()
+    await line.reply(handoff, "Hi")
+    assert posts(wire)[-1] == {"channel_id": CHANNEL, "message": "**Bo**: Hi"}
+
+
+async def test_pictures_buttons_and_cards_have_mattermosts_own_form(line: Line, wire: Wire) -> None:
+    handoff = await started(line)
+    await line.reply(
+        handoff,
+        "Sure?",
+        buttons=(Button(title="Yes", payload="/affirm"), Button(title="Read", payload="", url="https://a.test")),
+        attachments=(
+            Attachment(url="https://a.test/cat.png", kind="image", name="cat.png"),
+            Attachment(url="https://a.test/bill.pdf", name="bill.pdf"),
+        ),
+        cards=(Card(title="Blue", text="A bike", image_url="https://a.test/b.png", url="https://a.test/b"),),
+    )
+    question, image, file, card = posts(wire)[-4:]
+    assert question["message"] == "**Bo**: Sure?\n[Read](https://a.test)"
+    assert question["props"]["attachments"][0]["actions"] == [
+        {
+            "id": "choice0",
+            "type": "button",
+            "name": "Yes",
+            "integration": {"url": HOOK, "context": {"action": "/affirm", "title": "Yes"}},
+        }
+    ]
+    assert image["props"]["attachments"][0]["image_url"] == "https://a.test/cat.png"
+    assert file["message"] == "bill.pdf: https://a.test/bill.pdf"
+    assert card["props"]["attachments"][0]["title_link"] == "https://a.test/b"
+
+
+async def test_the_user_sees_that_the_agent_types(line: Line, wire: Wire) -> None:
+    handoff = await started(line)
+    await line.type(handoff)
+    await line.until(lambda: wire.taken("POST", "/api/v4/users/me/typing"))
+    assert wire.taken("POST", "/api/v4/users/me/typing")[0].json == {"channel_id": CHANNEL}
+
+
+async def test_trouble_is_tried_again_and_refusals_are_not(line: Line, wire: Wire) -> None:
+    handoff = await started(line)
+    wire.fail(503, path="/api/v4/posts")
+    await line.reply(handoff, "again")
+    assert posts(wire)[-1]["message"] == "**Bo**: again"
+    wire.when("POST", "/api/v4/posts", 403, {"id": "api.context.permissions.app_error", "message": "No"})
+    await line.reply(handoff, "secret words")
+    (dead,) = await line.dead()
+    assert dead == "mattermost: could not send a message: HTTP 403 api.context.permissions.app_error"
+
+
+async def test_the_bot_speaks_again_in_the_same_channel(line: Line, wire: Wire) -> None:
+    handoff = await started(line)
+    await line.close(handoff)
+    said = await line.bot_said(USER)
+    assert said
+    assert set(said) <= {each["message"] for each in posts(wire)}
+    assert {each["channel_id"] for each in posts(wire)} == {CHANNEL}

@@ -1,0 +1,187 @@
+"""Socket.IO: Rasa's own channel, real connections of a page, and what arrives at both ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from rasa.core.agent import Agent
+from rasa.core.channels.socketio import SocketIOInput
+from socketio import AsyncClient, AsyncServer
+
+from rasa_handoff.channels.base import Around
+from rasa_handoff.channels.socketio import SocketIO
+from rasa_handoff.model import Attachment, Button, Card
+from tests.channels.line import Line
+
+
+class Page:
+    """A chat widget in somebody's browser."""
+
+    def __init__(self, url: str) -> None:
+        self.heard: list[tuple[str, Any]] = []
+        self._url = url
+        self._client = AsyncClient()
+        self._client.on("*", lambda event, data: self.heard.append((event, data)))
+
+    async def come(self, session: str | None = "ann") -> None:
+        """Connect, and ask for the session."""
+        await self._client.connect(self._url, transports=["polling"])
+        await self._client.emit("session_request", {"session_id": session})
+        while "session_confirm" not in [event for event, _ in self.heard]:
+            await asyncio.sleep(0.01)
+
+    async def say(self, text: str, **more: Any) -> None:
+        await self._client.emit("user_uttered", {"session_id": "ann", "message": text, **more})
+
+    async def go(self) -> None:
+        await self._client.disconnect()
+
+    def said(self, event: str = "bot_uttered") -> list[Any]:
+        return [data for name, data in self.heard if name == event]
+
+    def texts(self) -> list[str]:
+        return [each.get("text", "") for each in self.said()]
+
+
+@pytest_asyncio.fixture
+async def line(tmp_path: Path, rasa_agent: Agent) -> AsyncIterator[Line]:
+    line = Line(tmp_path, SocketIOInput(session_persistence=True), rasa_agent)
+    await line.up()
+    yield line
+    await line.down()
+
+
+@pytest_asyncio.fixture
+async def page(line: Line) -> AsyncIterator[Page]:
+    page = Page(line.url)
+    await page.come()
+    yield page
+    await page.go()
+
+
+async def test_a_text_reaches_the_agent_and_not_the_bot(line: Line, page: Page) -> None:
+    await line.hand_over("ann")
+    attachment = {"url": "https://a.test/cat.png", "kind": "image"}
+    await page.say("Hello", metadata={"attachments": [attachment]})
+    (message,) = await line.heard()
+    assert (message.text, message.attachments[0].url) == ("Hello", "https://a.test/cat.png")
+    assert await line.bot_heard("ann") == []
+
+
+async def test_an_agent_writes_to_the_page_that_is_open(line: Line, page: Page) -> None:
+    handoff = await line.hand_over("ann")
+    await line.reply(handoff, "Hi Ann")
+    await line.until(lambda: "Hi Ann" in page.texts())
+    who = page.said()[-1]["metadata"]["handoff"]
+    assert (who["who"], who["name"], who["avatar_url"]) == ("agent", "Bo", "https://desk.test/bo.png")
+    assert who["message_id"]
+
+
+async def test_what_was_written_meanwhile_comes_at_once_when_the_page_is_back(line: Line, page: Page) -> None:
+    """The page only connects again; its user need not write."""
+    handoff = await line.hand_over("ann")
+    await line.gone(handoff)
+    await page.go()
+    await line.until(lambda: not line.channel.sio.manager.rooms.get("/", {}).get("ann"))
+    for text in ("one", "two"):
+        await line.try_reply(handoff, text)
+    await asyncio.sleep(1.7)  # it has been tried three times, and not again for two seconds
+    back = Page(line.url)
+    await back.come()
+    try:
+        await line.until(lambda: len(back.said()) >= 2, 1.0)
+        assert back.texts() == ["one", "two"]
+    finally:
+        await back.go()
+
+
+async def test_another_users_page_gets_nothing_of_it(line: Line, page: Page) -> None:
+    other = Page(line.url)
+    await other.come("bob")
+    try:
+        handoff = await line.hand_over("ann")
+        await line.reply(handoff, "for Ann")
+        await line.until(lambda: "for Ann" in page.texts())
+        assert other.said() == []
+    finally:
+        await other.go()
+
+
+async def test_typing_is_an_event_of_ours(line: Line, page: Page) -> None:
+    handoff = await line.hand_over("ann")
+    await line.type(handoff)
+    await line.until(lambda: page.said("handoff_typing"))
+    assert page.said("handoff_typing") == [{"typing": True}]
+
+
+async def test_pictures_buttons_and_cards_have_the_form_of_what_the_bot_says(line: Line, page: Page) -> None:
+    handoff = await line.hand_over("ann")
+    await line.gone(handoff)
+    page.heard.clear()
+    await line.reply(
+        handoff,
+        "Sure?",
+        buttons=(Button(title="Yes", payload="/affirm"),),
+        attachments=(
+            Attachment(url="https://a.test/cat.png", kind="image"),
+            Attachment(url="https://a.test/bill.pdf", name="bill.pdf"),
+        ),
+        cards=(Card(title="Blue", text="A bike", image_url="https://a.test/b.png", url="https://a.test/b"),),
+    )
+    await line.until(lambda: len(page.said()) == 4)
+    question, image, file, card = page.said()
+    assert question["text"] == "Sure?"
+    assert question["quick_replies"] == [{"content_type": "text", "title": "Yes", "payload": "/affirm"}]
+    assert image["attachment"]["type"] == "image"
+    assert image["attachment"]["payload"]["src"] == "https://a.test/cat.png"
+    assert file["text"] == "bill.pdf: https://a.test/bill.pdf"
+    (element,) = card["attachment"]["payload"]["elements"]
+    assert (element["title"], element["subtitle"], element["image_url"]) == ("Blue", "A bike", "https://a.test/b.png")
+
+
+async def test_the_bot_speaks_again_on_the_same_page(line: Line, page: Page) -> None:
+    handoff = await line.hand_over("ann")
+    await page.say("Hello")
+    await line.heard()
+    await line.close(handoff)
+    said = await line.bot_said("ann")
+    assert said
+    await line.until(lambda: set(said) <= set(page.texts()))
+
+
+# -- what does not work, and how it is known ------------------------------------------------------
+
+
+def troubles(**settings: Any) -> list[str]:
+    around = Around(store=None, now=lambda: 0.0)  # type: ignore[arg-type]
+    return list(SocketIO(SocketIOInput(**settings), around).troubles())
+
+
+def test_a_sound_set_up_has_no_troubles() -> None:
+    assert troubles(session_persistence=True) == []
+
+
+def test_without_persistence_a_user_who_reconnects_is_another() -> None:
+    (trouble,) = troubles()
+    assert "session_persistence: true" in trouble
+
+
+def test_a_namespace_that_rasa_does_not_answer_in_is_known() -> None:
+    (trouble,) = troubles(session_persistence=True, namespace="/chat")
+    assert "namespace: /chat" in trouble
+
+
+def test_a_version_of_socketio_that_loses_everything_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    """python-socketio 5.10 made `enter_room` a coroutine, which Rasa 3.6 does not wait for."""
+
+    async def enter_room(server: AsyncServer, sid: str, room: str, namespace: str | None = None) -> None:
+        raise NotImplementedError
+
+    monkeypatch.setattr(AsyncServer, "enter_room", enter_room)
+    (trouble,) = troubles(session_persistence=True)
+    assert "python-socketio<5.10" in trouble

@@ -1,0 +1,102 @@
+"""What all channels have in common: notices as messages, messages as responses, presses as words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rasa_handoff.channels import known
+from rasa_handoff.channels.base import Notice, as_message, as_responses, host_of, place, pressed
+from rasa_handoff.model import Attachment, Button, Card, Json, Message
+
+
+@pytest.mark.parametrize(
+    ("title", "payload", "words"),
+    [
+        ("Large", '/inform{"size":"L"}', 'Large (/inform{"size":"L"})'),
+        ("Yes", "/yes", "Yes"),  # which says nothing more
+        ("Yes", "yes", "Yes"),
+        ("", "/greet", "/greet"),
+        ("Yes", "", "Yes"),
+    ],
+)
+def test_a_pressed_button_is_what_was_on_it_and_what_it_means(title: str, payload: str, words: str) -> None:
+    assert pressed(Button(title=title, payload=payload)) == words
+
+
+def notice(**words: Any) -> Message | None:
+    return as_message(Notice(name="utter_handoff_joined", words=words, at=1.0), "id")
+
+
+def test_a_notice_is_a_message_where_a_message_can_say_it() -> None:
+    found = notice(
+        text="hi",
+        image="https://f.test/a.png",
+        attachment="https://f.test/b.pdf",
+        quick_replies=[{"title": "Yes", "payload": "/yes"}],
+        elements=[
+            {
+                "title": "Bike",
+                "subtitle": "7 gears",
+                "image_url": "https://f.test/c.png",
+                "default_action": {"type": "web_url", "url": "https://x.test"},
+                "buttons": [{"type": "web_url", "title": "Site", "url": "https://x.test"}],
+            }
+        ],
+        metadata={"any": "thing"},
+        custom={},
+    )
+    site = Button(title="Site", payload="", url="https://x.test")
+    assert found == Message(
+        id="id",
+        who="system",
+        text="hi",
+        attachments=(Attachment(url="https://f.test/a.png", kind="image"), Attachment(url="https://f.test/b.pdf")),
+        buttons=(Button(title="Yes", payload="/yes"),),
+        cards=(
+            Card(title="Bike", text="7 gears", image_url="https://f.test/c.png", url="https://x.test", buttons=(site,)),
+        ),
+        at=1.0,
+    )
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        {"custom": {"blocks": []}},
+        {"text": "hi", "button_type": "vertical"},
+        {"attachment": {"type": "template"}},
+        {"text": "hi", "buttons": ["no button"]},
+    ],
+)
+def test_what_only_the_channels_own_output_understands_stays_a_response(words: Json) -> None:
+    assert notice(**words) is None
+
+
+def test_buttons_without_a_text_have_something_to_stand_below() -> None:
+    (found,) = as_responses(Message(id="m", who="agent", buttons=(Button(title="Yes", payload="/yes"),)))
+    assert found == {"text": "…", "buttons": [{"title": "Yes", "payload": "/yes"}]}
+
+
+def test_a_place_can_be_opened_on_a_map() -> None:
+    found = place(52.5, -13.25)
+    assert (found.kind, found.name) == ("location", "52.500000, -13.250000")
+    assert found.url == "https://www.openstreetmap.org/?mlat=52.500000&mlon=-13.250000#map=17/52.500000/-13.250000"
+
+
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [("https://a.test/b", "a.test:443"), ("http://a.test", "a.test:80"), ("http://a.test:8065/api", "a.test:8065")],
+)
+def test_a_trusted_host_has_its_port(url: str, host: str) -> None:
+    assert host_of(url) == host
+
+
+@pytest.mark.parametrize(("theirs", "ours"), known())
+def test_every_channel_says_what_people_want_to_know(theirs: str, ours: Any) -> None:
+    traits = ours.traits
+    assert traits.push.partition(":")[0] in ("yes", "no")
+    assert traits.pushes or ": " in traits.push, "a no says what happens instead"
+    assert all(each.endswith(".") for each in (*traits.needs, *traits.limits)), theirs
+    assert all(each.startswith("https://") for each in traits.sources)

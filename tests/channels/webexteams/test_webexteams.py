@@ -1,0 +1,158 @@
+"""Webex: Rasa's own channel, a server in Webex's place, and what arrives at both ends."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from rasa.core.agent import Agent
+from rasa.core.channels.webexteams import WebexTeamsInput
+
+from rasa_handoff.model import Attachment, Button, Card
+from rasa_handoff.testing.payloads import Payloads
+from rasa_handoff.testing.wire import Asked
+from tests.channels.line import Line
+from tests.internet import Internet
+
+PAYLOADS = Payloads(__file__)
+TOKEN, ROOM = "webex-secret", "room-1"
+FILES = PAYLOADS["file"]["data"]["files"]
+
+
+def message(asked: Asked) -> tuple[int, Any]:
+    """What Rasa's channel asks for when a webhook names a message."""
+    name = asked.path.rpartition("/")[2]
+    said = {"files": FILES} if name == "message-3" else {"text": f"the text of {name}"}
+    return 200, {"id": name, "roomId": ROOM, "personId": "person-1", **said}
+
+
+@pytest_asyncio.fixture
+async def line(tmp_path: Path, internet: Internet, rasa_agent: Agent) -> AsyncIterator[Line]:
+    internet.when("GET", "/v1/people/me", body={"id": "bot"})
+    internet.respond("GET", "/v1/messages/*", message)
+    line = Line(tmp_path, WebexTeamsInput(TOKEN), rasa_agent)
+    await line.up()
+    yield line
+    await line.down()
+
+
+async def started(line: Line, name: str = "message") -> Any:
+    """A handoff whose user has written."""
+    handoff = await line.hand_over(ROOM)
+    assert (await line.hook(PAYLOADS[name]))[0] == 200
+    await line.heard()
+    await line.gone(handoff)  # what tells that an agent is there
+    return handoff
+
+
+def posts(internet: Internet) -> list[dict[str, Any]]:
+    asked = internet.taken("POST", "/v1/messages")
+    assert {each.headers["authorization"] for each in asked} <= {f"Bearer {TOKEN}"}
+    return [each.json for each in asked]
+
+
+async def test_a_text_reaches_the_agent_and_not_the_bot(line: Line) -> None:
+    await started(line)
+    assert [each.text for each in line.agents.got] == ["the text of message-1"]
+    assert await line.bot_heard(ROOM) == []
+
+
+@pytest.mark.parametrize("in_webhook", [True, False])
+async def test_a_file_is_had_with_the_bots_token(line: Line, internet: Internet, in_webhook: bool) -> None:
+    """Whether the webhook names it, or only the message that Rasa's channel asks for."""
+    internet.when("GET", "/v1/contents/*", body=b"PNG")
+    data = {**PAYLOADS["file"]["data"], **({} if in_webhook else {"files": None})}
+    await line.hand_over(ROOM)
+    await line.hook({**PAYLOADS["file"], "data": data})
+    await line.heard()
+    (said,) = line.agents.got
+    (attachment,) = said.attachments
+    assert (await line.download(attachment.url))[:2] == (200, b"PNG")
+    (asked,) = internet.taken("GET", "/v1/contents/*")
+    assert asked.headers["authorization"] == f"Bearer {TOKEN}"
+    assert TOKEN not in attachment.url
+
+
+@pytest.mark.parametrize("url", ["https://evil.example/v1/contents/1", "https://webexapis.com/v1/people"])
+async def test_the_token_gets_files_of_webexs_and_nothing_else(line: Line, internet: Internet, url: str) -> None:
+    forged = {**PAYLOADS["file"], "data": {**PAYLOADS["file"]["data"], "files": [url]}}
+    await line.hand_over(ROOM)
+    await line.hook(forged)
+    (said,) = await line.heard()
+    status, body, _ = await line.download(said.attachments[0].url)
+    assert status == 502
+    assert b"the channel's" in body
+    assert internet.asked_of("evil.example") == []
+    assert internet.taken("GET", "/v1/people") == []
+
+
+async def test_a_webhook_that_comes_again_has_no_second_effect(line: Line) -> None:
+    await started(line)
+    await line.hook(PAYLOADS["message"])
+    await line.hook(PAYLOADS["reply"])
+    assert [each.text for each in await line.heard(2)] == ["the text of message-1", "the text of message-2"]
+
+
+async def test_an_agent_writes_into_the_room_and_the_thread_also_after_a_restart(
+    line: Line, internet: Internet
+) -> None:
+    handoff = await started(line, "reply")
+    line.channels._made.clear()
+    await line.reply(handoff, "Hi")
+    assert posts(internet)[-1] == {"roomId": ROOM, "parentId": "message-0", "text": "Bo: Hi"}
+
+
+async def test_files_buttons_and_cards_have_webexs_own_form(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    await line.reply(
+        handoff,
+        "Sure?",
+        buttons=(Button(title="Yes", payload="/affirm"), Button(title="Read", payload="", url="https://a.test")),
+        attachments=(Attachment(url="https://a.test/bill.pdf", name="bill.pdf"),),
+        cards=(Card(title="Blue", text="A bike", image_url="https://a.test/b.png", url="https://a.test/b"),),
+    )
+    question, file, card = posts(internet)[-3:]
+    assert question["text"] == "Bo: Sure?\n- Yes\n- Read: https://a.test"
+    assert file["files"] == ["https://a.test/bill.pdf"]
+    assert card["text"] == "Blue\nA bike\nhttps://a.test/b"
+    content = card["attachments"][0]["content"]
+    assert [each["type"] for each in content["body"]] == ["TextBlock", "Image", "TextBlock"]
+    assert content["actions"] == [{"type": "Action.OpenUrl", "title": "Blue", "url": "https://a.test/b"}]
+
+
+async def test_a_file_that_webex_cannot_get_comes_as_a_link(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    refuse = {"message": "File not retrievable"}
+    internet.respond("POST", "/v1/messages", lambda asked: (400, refuse) if "files" in asked.json else (200, {}))
+    await line.reply(handoff, attachments=(Attachment(url="https://a.test/bill.pdf"),))
+    assert posts(internet)[-1] == {"roomId": ROOM, "text": "https://a.test/bill.pdf"}
+    assert await line.dead() == []
+
+
+async def test_webex_says_how_long_to_wait(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    internet.fail(429, path="/v1/messages", Retry_After="1")
+    begun = time.monotonic()
+    await line.reply(handoff, "patience")
+    assert time.monotonic() - begun >= 0.9
+    assert posts(internet)[-1]["text"] == "Bo: patience"
+
+
+async def test_what_will_never_work_is_put_aside_with_its_reason(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    internet.when("POST", "/v1/messages", 404, {"message": "Could not find a room with provided ID."})
+    await line.reply(handoff, "secret words")
+    (dead,) = await line.dead()
+    assert dead == "webexteams: could not send a message: HTTP 404"
+
+
+async def test_the_bot_speaks_again_in_the_same_room(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    await line.close(handoff)
+    said = await line.bot_said(ROOM)
+    assert said
+    assert set(said) <= {each.get("text") for each in posts(internet)}

@@ -1,0 +1,90 @@
+"""The whole way: a real Rasa server as an agent of LivePerson, a visitor, and a person they are given to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import requests
+
+from rasa_handoff.liveperson_agent.settings import CHANNEL
+from tests.liveperson_agent.stage import section
+from tests.liveperson_agent.vendor import PASSWORD, Chat, LivePerson
+from tests.servers import Bot, running, until
+
+pytestmark = [pytest.mark.processes, pytest.mark.slow]
+
+
+@pytest.fixture
+def bot(tmp_path: Path, vendor: LivePerson) -> Iterator[Bot]:
+    slots = {"callback_name": "visitor.name", "callback_phone": "survey.Your number"}
+    ours = section(vendor, poll="200ms", slots=slots)
+    backends = {"liveperson_agent": {"skill": "Billing"}}
+    with running(Bot(tmp_path, section={"backends": backends}, **{CHANNEL: ours})) as bot:
+        yield bot
+
+
+def said(chat: Chat) -> str:
+    return "\n".join(chat.lines("agent"))
+
+
+def test_a_visitor_talks_to_the_bot_and_is_transferred_to_a_person(bot: Bot, vendor: LivePerson) -> None:
+    survey = {"survey": {"questions": {"question": [{"label": "Your number:", "answer": "0151 2345678"}]}}}
+    chat = vendor.visitor(name="Ann", sharkVisitorId="Ann1", sharkSessionId="s1")
+    vendor.visits["Ann1"] = {"appSessions": [{"ipv4": "192.0.2.7", "deviceOS": "LINUX", "deviceFamily": "DESKTOP"}]}
+    vendor.visit_documents[chat.id] = {"visit": {"preChatSurvey": survey}}
+    sender = f"liveperson-{chat.id}"
+    until(lambda: chat.state == "chatting", 60, what="the chat to be taken")
+
+    chat.says("what are your opening hours?")
+    until(lambda: "9:00" in said(chat), what="the bot's answer")
+    until(lambda: chat.agent_typing[-1:] == ["not-typing"], what="the end of typing")
+    assert chat.agent_typing[0] == "typing"
+    tracker = bot.tracker(sender)
+    known = tracker["latest_message"]["metadata"]["liveperson"]
+    assert (known["visitor"]["ip"], known["visitor"]["os"]) == ("192.0.2.7", "LINUX")
+    assert (known["agents"]["online"], known["survey"]) == (1, {"Your number": "0151 2345678"})
+    assert tracker["slots"]["callback_name"] == "Ann"
+    assert tracker["slots"]["callback_phone"] == "0151 2345678"
+
+    # Nobody is there for the skill: the bot stays, and says so.
+    vendor.agents[1].state = 1
+    chat.says("I want to talk to an agent")
+    until(lambda: "nobody is at the desk right now" in said(chat), what="the bot's word")
+    assert bot.handoff(sender)["end_reason"] == "unavailable"
+
+    # The server is killed, and goes on where it was.
+    bot.rasa.kill()
+    chat.says("where are you?")
+    bot.rasa.start()
+    until(lambda: "12 Mill Lane" in said(chat), 30, what="the answer to what was said meanwhile")
+    assert said(chat).count("9:00") == 1
+
+    vendor.agents[1].state = 2
+    lines = len(chat.lines("agent"))
+    chat.says("I want to talk to an agent")
+    until(lambda: chat.transferred_to, what="the transfer")
+    assert chat.transferred_to == {"skill": {"id": 2}}
+    assert chat.note is not None
+    assert "visitor: what are your opening hours?" in chat.note
+    assert "bot: We are open Monday to Friday" in chat.note
+    assert "callback_name: Ann" in chat.note
+    until(lambda: not bot.tracker(sender)["paused"], what="the bot to know")
+    handoff = bot.handoff(sender)
+    assert (handoff["status"], handoff["end_reason"]) == ("closed", "handed_over")
+    slots = bot.tracker(sender)["slots"]
+    assert (slots["handoff_status"], slots["handoff_end_reason"]) == ("closed", "handed_over")
+    chat.says("hello?")
+    assert chat.lines("agent")[lines:] == []
+
+    # A colleague gives the chat back, and the bot is there again.
+    vendor.transfers_back(chat)
+    chat.says("what are your opening hours?")
+    until(lambda: said(chat).count("9:00") == 2, what="the bot's answer")
+
+    log = bot.rasa.said()
+    for secret in (PASSWORD, *vendor.logins, "0151 2345678", "where are you"):
+        assert secret not in log
+    alive = requests.get(f"{bot.url}/webhooks/liveperson_agent/", timeout=5).json()
+    assert alive == {"status": "ok", "signed_in": True}

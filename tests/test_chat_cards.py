@@ -1,0 +1,69 @@
+"""Cards, links and files of the server's own, as the chat page shows them in a browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Page, async_playwright, expect
+
+from rasa_handoff.events import AgentMessage
+from rasa_handoff.model import Attachment, Button, Card
+from tests.web_stage import Web
+
+pytestmark = pytest.mark.browser
+
+
+@pytest_asyncio.fixture
+async def page(web: Web) -> AsyncIterator[Page]:
+    """The chat page, in a conversation of its own."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert path, "the browser tests need Chromium: apt-get install chromium"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        page = await browser.new_page()
+        await page.goto(f"{web.url}/chat/")
+        yield page
+        await browser.close()
+
+
+async def chat_of(web: Web, page: Page) -> str:
+    """An agent has the page's conversation."""
+    await web.agent_online()
+    find = "Object.values(localStorage).map((each) => JSON.parse(each).sender).find(Boolean)"
+    sender = await (await page.wait_for_function(find)).json_value()
+    return str((await web.open(sender))["id"])
+
+
+async def test_a_card_has_a_picture_a_link_and_answers_that_can_be_pressed_once(web: Web, page: Page) -> None:
+    chat = await chat_of(web, page)
+    take, more = Button(title="Take it", payload="/take"), Button(title="More", payload="", url="https://x.test/more")
+    card = Card(title="City bike", text="7 gears", url="https://x.test/bike", buttons=(take, more))
+    await web.runtime.switchboard.apply("desk", AgentMessage(chat_id=chat, text="Look:", cards=(card,)))
+    shown = page.get_by_role("group", name="City bike")
+    await expect(shown.get_by_text("7 gears")).to_be_visible()
+    await expect(shown.get_by_role("link", name="City bike")).to_have_attribute("href", "https://x.test/bike")
+    await expect(shown.get_by_role("link", name="More")).to_have_attribute("href", "https://x.test/more")
+    await expect(shown.get_by_role("button", name="Take it")).to_be_visible()
+    await web.runtime.switchboard.apply("desk", AgentMessage(chat_id=chat, text="Or shall I?"))
+    await expect(shown.get_by_role("button", name="Take it")).to_be_hidden()
+    await expect(shown.get_by_role("link", name="More")).to_be_visible()
+
+
+async def test_a_button_that_leads_elsewhere_is_a_link(web: Web, page: Page) -> None:
+    chat = await chat_of(web, page)
+    buttons = (Button(title="Yes", payload="/yes"), Button(title="Our site", payload="", url="https://x.test/"))
+    await web.runtime.switchboard.apply("desk", AgentMessage(chat_id=chat, text="Well?", buttons=buttons))
+    await expect(page.get_by_role("button", name="Yes")).to_be_visible()
+    await expect(page.get_by_role("link", name="Our site")).to_have_attribute("href", "https://x.test/")
+
+
+async def test_a_file_of_the_server_itself_is_shown_whatever_its_address(web: Web, page: Page) -> None:
+    chat = await chat_of(web, page)
+    file = Attachment(url="/webhooks/handoff/media/token/a.png", kind="image", name="a.png")
+    await web.runtime.switchboard.apply("desk", AgentMessage(chat_id=chat, attachments=(file,)))
+    origin = web.url.partition("/webhooks")[0]
+    picture = page.get_by_role("img", name="a.png")
+    await expect(picture).to_have_attribute("src", f"{origin}/webhooks/handoff/media/token/a.png")
