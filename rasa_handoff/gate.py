@@ -9,6 +9,7 @@ pass, and puts itself before whatever processor it finds there.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Iterator
@@ -21,27 +22,30 @@ from rasa.core.agent import Agent
 from rasa.core.channels.channel import CollectingOutputChannel, UserMessage
 
 from rasa_handoff import attachments
-from rasa_handoff.channels.base import Channel, ChannelFile, Heard, pressed
+from rasa_handoff.channels.base import Channel, Heard
 from rasa_handoff.channels.intake import Intake
 from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.errors import UnknownChat
-from rasa_handoff.media import Media, MediaFile, unshown
-from rasa_handoff.model import Attachment, EndReason, Handoff, Message, new_id
+from rasa_handoff.heard import Hearing
+from rasa_handoff.media import Media
+from rasa_handoff.model import EndReason, Handoff, new_id
 from rasa_handoff.settings import Settings
 from rasa_handoff.switchboard import Receipt, Switchboard
-from rasa_handoff.transcript import clean, redact_text
+from rasa_handoff.transcript import clean
 
 log = logging.getLogger(__name__)
 
 LONGEST_TEXT = 64_000  #: characters
-_LONGEST_NAME = 100  #: characters of a file's; its end says what it is
-_MOST_CARRIED = 50  #: files with one message of a service's
+_HEARS_OUT = 2.0  #: seconds
+_LOOKS_EVERY = 0.01
 
 
 class Gate:
     """Decides, message by message.
 
     Args:
+        intake: knows what a message's webhook says beside its text.
+        media: makes links to files that users sent.
         nudge: called with the handoff whose user has just written: they are there.
         loaded: called when the bot has a new model.
     """
@@ -59,7 +63,7 @@ class Gate:
         self._switchboard = switchboard
         self._dialogue = dialogue
         self._intake = intake
-        self._media = media
+        self._hearing = Hearing(media, settings.redact.patterns)
         self._settings = settings
         self._nudge = nudge
         self._loaded = loaded
@@ -121,38 +125,46 @@ class Gate:
     async def handle(self, message: UserMessage, to_bot: Callable[[UserMessage], Awaitable[Any]]) -> Any:
         """A user's message, with the conversation's lock held."""
         keeping = self._intake.keep_address(message)
+        heard = self._intake.heard(message) or Heard(sender_id=message.sender_id)
         try:
-            return await self._decide(message, to_bot)
+            return await self._decide(message, heard, to_bot)
         finally:
             if keeping is not None:
                 await self._intake.kept(keeping)
 
-    async def _decide(self, message: UserMessage, to_bot: Callable[[UserMessage], Awaitable[Any]]) -> Any:
+    async def _decide(self, message: UserMessage, heard: Heard, to_bot: Callable[[UserMessage], Awaitable[Any]]) -> Any:
         await self._intake.hand_over(message)
         handoff = await self._switchboard.holder(message.sender_id)
         if handoff is None:
             return await to_bot(message)
         if handoff.is_open:
             self._nudge(handoff)
-            if await self._to_agent(message, handoff):
+            if await self._to_agent(message, heard, handoff):
                 return _collected(message)
             handoff = await self._switchboard.holder(message.sender_id)
         if handoff is not None:
             # It ended, and the bot does not know yet: it has to, before it can answer.
+            await self._hear_out(message, handoff)
             await self._dialogue.settle_locked(handoff.id, message.output_channel)
             if self._is_end_word(message):
                 return _collected(message)
         return await to_bot(message)
 
-    async def _to_agent(self, message: UserMessage, handoff: Handoff) -> bool:
+    async def _hear_out(self, message: UserMessage, handoff: Handoff) -> None:
+        """Let the user have what the agents said last, before the bot speaks again; but do not wait for ever."""
+        self._nudge(handoff)
+        end = time.monotonic() + _HEARS_OUT
+        while await self._switchboard.is_telling(handoff.id) and time.monotonic() < end:
+            await asyncio.sleep(_LOOKS_EVERY)
+        await self._intake.hand_over(message)
+
+    async def _to_agent(self, message: UserMessage, heard: Heard, handoff: Handoff) -> bool:
         """Give *message* to the agents' side; False if it is the bot's after all."""
         if self._is_end_word(message):
             return not await self._left(handoff)
-        heard = self._intake.heard(message) or Heard(sender_id=message.sender_id)
         if heard.unsaid:
             return True
-        channel = self._intake.channel(message)
-        said = self._said(channel, handoff, heard, clean(message.text))
+        said = self._hearing.message(self._intake.channel(message), handoff, heard, clean(message.text))
         if not said.attachments:
             said = replace(said, attachments=attachments.in_metadata(message.metadata))
         if not said.text and not said.attachments:
@@ -175,45 +187,12 @@ class Gate:
             handoff = await self._switchboard.holder(heard.sender_id)
             if handoff is None or not handoff.is_open:
                 return False
-            said = self._said(channel, handoff, heard, "")
+            said = self._hearing.message(channel, handoff, heard, "")
             if not said.text and not said.attachments:
                 return False
             self._nudge(handoff)
             said = replace(said, text=said.text[:LONGEST_TEXT])
             return await self._switchboard.said(heard.sender_id, said, heard.id or new_id()) is not None
-
-    def _said(self, channel: Channel, handoff: Handoff, heard: Heard, to_bot: str) -> Message:
-        """What the agent gets of what the bot would have got as *to_bot*."""
-        text = clean(heard.text) if heard.text is not None else to_bot
-        if heard.button is not None:
-            text = clean(pressed(heard.button))
-        carried, unseen = self._carried(channel, handoff, heard)
-        text = redact_text(text, self._settings.redact.patterns)
-        to_bot = redact_text(to_bot, self._settings.redact.patterns)
-        return Message(
-            id=new_id(),
-            who="user",
-            text="\n".join(filter(None, (text, *unseen))),
-            attachments=tuple(carried),
-            to_bot=None if to_bot and to_bot == text and not unseen else to_bot,
-            at=time.time(),
-        )
-
-    def _carried(self, channel: Channel, handoff: Handoff, heard: Heard) -> tuple[list[Attachment], list[str]]:
-        """What goes along, and a line for each file that the agent cannot be shown."""
-        shown: list[Attachment] = []
-        unseen: list[str] = []
-        for each in heard.attachments[:_MOST_CARRIED]:
-            if isinstance(each, Attachment):
-                shown.append(each)
-                continue
-            file = _file(each, channel, handoff)
-            url = self._media.url(file, ours=handoff.backend == "desk")
-            if url is None:
-                unseen.append(unshown(file))
-            else:
-                shown.append(Attachment(url=url, kind=each.kind, name=file.name, mime=each.mime))
-        return shown, unseen
 
     def _is_end_word(self, message: UserMessage) -> bool:
         return bool(message.text) and message.text.strip().casefold() in self._end_words
@@ -245,17 +224,6 @@ class Gate:
         words = await self._dialogue.words(handoff, "utter_handoff_undelivered", {})
         if words and message.output_channel is not None:
             await message.output_channel.send_response(message.sender_id, words)
-
-
-def _file(file: ChannelFile, channel: Channel, handoff: Handoff) -> MediaFile:
-    return MediaFile(
-        channel=channel.name,
-        handoff_id=handoff.id,
-        reference=file.reference,
-        kind=file.kind,
-        name=clean(file.name)[-_LONGEST_NAME:] or None,
-        mime=file.mime,
-    )
 
 
 def _external_id(message: UserMessage, heard: Heard) -> str:

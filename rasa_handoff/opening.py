@@ -11,15 +11,17 @@ from functools import partial
 
 from rasa_handoff import routing, transcript
 from rasa_handoff.backends.base import Backend, Opened
-from rasa_handoff.errors import BackendError, Refused, TemporaryError, Unavailable
+from rasa_handoff.errors import BackendError, Refused, StoreError, TemporaryError, Unavailable
 from rasa_handoff.model import EndReason, Handoff, Request, Status
 from rasa_handoff.settings import Rule, Settings
-from rasa_handoff.store import Store, Tx, handoffs
+from rasa_handoff.store import Change, Store, Tx, handoffs
 from rasa_handoff.switchboard import Switchboard
+from rasa_handoff.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
 _LOOK_AGAIN = 0.1  #: seconds
+_INSIST_EVERY = 1.0  #: seconds
 _REFUSALS = (  # the first that happened says why nobody took the chat
     (Unavailable, EndReason.UNAVAILABLE),
     (Refused, EndReason.REJECTED),
@@ -42,6 +44,7 @@ class Opening:
         self._backends = backends
         self._settings = settings
         self._now = now
+        self._tasks = Tasks()
         self._under_way: dict[str, asyncio.Task[Handoff]] = {}
         self.spoken: Collection[str] = ()  #: channels whose users hear and cannot read: no agent writes to them
 
@@ -74,6 +77,13 @@ class Opening:
             return await self._answer_to(handoff)
         if not handoff.is_open:
             return handoff
+        try:
+            return await self._try_each(handoff, rules, request)
+        except StoreError:  # nobody waits for it any more
+            self._insist(partial(self._switchboard.refused, handoff=handoff, reason=EndReason.FAILED))
+            raise
+
+    async def _try_each(self, handoff: Handoff, rules: list[Rule], request: Request) -> Handoff:
         until = time.monotonic() + self._settings.open_timeout
         errors: list[BackendError] = []
         for rule in rules:
@@ -88,8 +98,32 @@ class Opening:
                 log.warning("handoff.refused id=%s %s", handoff.id, error)
                 errors.append(error)
             else:
-                return await self._store.write(partial(self._switchboard.opened, handoff=handoff, opened=opened))
+                return await self._take(handoff, opened)
         return await self._store.write(partial(self._switchboard.refused, handoff=handoff, reason=_reason_of(errors)))
+
+    async def _take(self, handoff: Handoff, opened: Opened) -> Handoff:
+        try:
+            return await self._store.write(partial(self._switchboard.opened, handoff=handoff, opened=opened))
+        except StoreError:
+            self._insist(partial(self._switchboard.close_late, handoff=handoff, opened=opened))
+            raise
+
+    def _insist(self, change: Change[object]) -> None:
+        """Make *change* as soon as the database can take it."""
+        self._tasks.start(self._write(change))
+
+    async def _write(self, change: Change[object]) -> None:
+        while True:
+            try:
+                await self._store.write(change)
+                return
+            except StoreError as error:
+                log.error("handoff.not_written %s", error)
+                await asyncio.sleep(_INSIST_EVERY)
+
+    async def stop(self) -> None:
+        """The server stops."""
+        await self._tasks.stop()
 
     async def _answer_to(self, handoff: Handoff) -> Handoff:
         """What became of a request that is there already, perhaps made by another process at this moment."""
@@ -132,7 +166,7 @@ class Opening:
         if asking.cancelled() or asking.exception() is not None:
             return
         log.warning("handoff.opened_late id=%s backend=%s", handoff.id, handoff.backend)
-        self._store.write(partial(self._switchboard.close_late, handoff=handoff, opened=asking.result()))
+        self._insist(partial(self._switchboard.close_late, handoff=handoff, opened=asking.result()))
 
 
 def _again(tx: Tx, handoff: Handoff) -> Handoff:

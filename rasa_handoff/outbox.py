@@ -34,6 +34,7 @@ _SCHEDULE = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
 _THEN_EVERY = 60.0
 _JITTER = 0.2
 _LONGEST_RETRY_AFTER = 600.0
+_APART = {"status", "slots"}  #: kinds with a lane of their own
 _AT_ONCE = 100  #: as many connections as an aiohttp session opens
 _LOOK_AT_LEASE = 0.1  #: seconds
 
@@ -57,7 +58,8 @@ class _Lane:
     """The deliveries of one handoff to one target; the first has to go before the next.
 
     What became of agents' messages has a lane of its own: it is worth less than what the user says, and
-    often goes to another address, which must not hold that up.
+    often goes to another address, which must not hold that up. So have the bot's slots: they wait for
+    their turn with the conversation, which what the user is to read does not.
     """
 
     __slots__ = ("ids", "key", "nudged", "queue", "task")
@@ -221,7 +223,7 @@ class Outbox:
         delivery = posted.delivery
         if posted.handoff.owner != self._store.worker:  # another process sends it
             return
-        key = (delivery.handoff_id, "status" if delivery.kind == "status" else delivery.target)
+        key = (delivery.handoff_id, delivery.kind if delivery.kind in _APART else delivery.target)
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(key)

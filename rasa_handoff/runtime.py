@@ -119,6 +119,7 @@ class Runtime:
         await self.clock.stop()
         await self.succession.stop()
         await self.outbox.stop()
+        await self.opening.stop()
         await self.elsewhere.stop()
         await self._tasks.stop()
         for backend in self.backends.values():

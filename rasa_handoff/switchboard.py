@@ -51,6 +51,7 @@ _PASSED = {
     "agent_reply": (EndReason.AGENT_SILENT, "utter_handoff_agent_slow"),
     "user_idle": (EndReason.USER_IDLE, "utter_handoff_user_idle"),
 }
+_SAID = {"message", "notice"}  #: kinds of deliveries that a user reads
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -558,6 +559,11 @@ class Switchboard:
         for delivery in deliveries.pending_of(tx, handoff.id):
             if self.waits(handoff, delivery):
                 deliveries.failed(tx, replace(delivery, state="dead", error="no agent came who would read it"))
+
+    async def is_telling(self, handoff_id: str) -> bool:
+        """Whether something that was said is still on its way to the user."""
+        waiting = await self._store.read(lambda tx: deliveries.pending_of(tx, handoff_id))
+        return any(each.target == "user" and each.kind in _SAID for each in waiting)
 
     async def settled(self, handoff: Handoff) -> None:
         """The bot knows that *handoff* is over."""

@@ -93,6 +93,7 @@ class Stage:
         self.agents = Recorder()
         self.to_user: list[tuple[Handoff, Delivery]] = []
         self.user_trouble: list[Exception] = []
+        self.slots_set = 0  #: times that the bot's slots were
         self.runtime: Runtime
 
     async def up(self) -> None:
@@ -106,6 +107,9 @@ class Stage:
         await self.runtime.stop()
 
     async def _to_user(self, handoff: Handoff, delivery: Delivery) -> None:
+        if delivery.kind == "slots":
+            self.slots_set += 1
+            return
         if self.user_trouble:
             raise self.user_trouble.pop(0)
         self.to_user.append((handoff, delivery))

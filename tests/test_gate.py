@@ -71,8 +71,7 @@ def test_a_rest_user_talks_to_an_agent_and_the_bot_comes_back(bot: Bot, agent: A
     agent.reply(chat, "We close at six.")
     until(lambda: agent.heard(chat) == ["what are your opening hours?"])
     # A rest client cannot be called: what the agent wrote comes with the next answer.
-    answers = until(lambda: [a for a in bot.say("thanks", "rita") if "text" in a], what="the waiting reply")
-    assert "We close at six." in texts(answers)
+    until(lambda: "We close at six." in texts(bot.say("thanks", "rita")), what="the waiting reply")
     agent.close(chat)
     until(lambda: bot.tracker("rita")["slots"]["handoff_status"] == "closed", what="the end")
     last = texts(bot.say("what are your opening hours?", "rita"))
@@ -80,6 +79,18 @@ def test_a_rest_user_talks_to_an_agent_and_the_bot_comes_back(bot: Bot, agent: A
     assert "9:00" in last[-1]
     assert bot.tracker("rita")["paused"] is False
     assert bot.tracker("rita")["slots"]["handoff_end_reason"] == "agent_closed"
+
+
+def test_an_agents_last_words_come_before_the_bot_however_soon_the_user_writes(bot: Bot, agent: Agent) -> None:
+    for number in range(20):
+        user = f"soon{number}"
+        bot.say(ASK, user)
+        chat = agent.accept(user)
+        agent.reply(chat, "Here you are.")
+        agent.close(chat)
+        heard: list[str] = []
+        until(lambda: heard.extend(texts(bot.say("hello", user))) or "This is the bot again" in " ".join(heard))  # noqa: B023
+        assert next(line for line in heard if line == "Here you are." or "bot again" in line) == "Here you are."
 
 
 @pytest.mark.parametrize("text", ["/restart", "/greet", "/session_start", "/handoff_closed", '/inform{"a":1}', "/"])

@@ -190,12 +190,12 @@ class TestErrors:
         while not (await unfinished(moody))[0].attempts:
             await asyncio.sleep(0.005)
         moody.runtime.outbox.nudge(handoff)  # no time passed
-        await moody.until(lambda: moody.kinds_to_user() == ["state", "state", "slots", "message"])
+        await moody.until(lambda: moody.kinds_to_user() == ["state", "state", "message"])
 
     async def test_a_user_who_cannot_be_reached_is_told_of_to_the_agents(self, moody: Stage) -> None:
         handoff = await moody.request()
         await moody.happen(AgentJoined(chat_id=handoff.id, agent=BO))
-        await moody.until(lambda: moody.kinds_to_user() == ["state", "state", "notice", "slots"])
+        await moody.until(lambda: moody.kinds_to_user() == ["state", "state", "notice"])
         moody.user_trouble = [UserUnreachable("blocked us")]
         await moody.happen(AgentMessage(chat_id=handoff.id, event_id="e1", agent=BO, text="Hi"))
         await moody.until(lambda: moody.agents.reports)

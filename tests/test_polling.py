@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from rasa_handoff.backends import polling
+from rasa_handoff.backends.breaker import NotAsked
 from rasa_handoff.backends.polling import Pollers
 from rasa_handoff.errors import StoreError, TemporaryError
 
@@ -53,6 +54,7 @@ async def pollers(agents: Agents, monkeypatch: pytest.MonkeyPatch) -> AsyncItera
     monkeypatch.setattr(polling, "COMPARE_EVERY", 0.05)
     monkeypatch.setattr(polling, "_YOUNG", 0.2)
     monkeypatch.setattr(polling, "_AFTER_FAILURES", (0.02, 0.04, 10.0))
+    monkeypatch.setattr(polling, "_LONGEST_AFTER_429", 0.04)
     pollers = Pollers("acme", str, agents.look, agents.list_ours, at_once=3)
     yield pollers
     await pollers.stop()
@@ -177,6 +179,47 @@ async def test_who_asks_for_time_gets_it(agents: Agents, pollers: Pollers[str]) 
     pollers.watch("a")
     await asyncio.sleep(0.1)
     assert len(agents.looks) == 1
+
+
+async def test_who_asks_for_time_is_never_asked_before(
+    agents: Agents, pollers: Pollers[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(random, "uniform", lambda low, high: low)
+    loop, times = asyncio.get_running_loop(), []
+
+    def busy(chat: str) -> float:
+        times.append(loop.time())
+        raise TemporaryError("acme", "ask for news", 429, retry_after=0.3)
+
+    agents.answers = busy
+    pollers.watch("a")
+    await until(lambda: len(times) == 2)
+    assert times[1] - times[0] > 0.29  # with what a clock leaves out
+
+
+async def test_too_many_requests_never_make_the_pause_long(agents: Agents, pollers: Pollers[str]) -> None:
+    """The host works: a user who is silent for long would be taken for gone."""
+
+    def busy(chat: str) -> float:
+        raise TemporaryError("acme", "ask for news", 429)
+
+    agents.answers = busy
+    pollers.watch("a")
+    await until(lambda: len(agents.looks) >= 6)
+
+
+async def test_a_chat_that_was_not_asked_about_has_not_failed(agents: Agents, pollers: Pollers[str]) -> None:
+    """While a host is left alone thousands of chats are not asked about; when it is back, they go on at once."""
+    refused = NotAsked("acme", "ask for news", retry_after=0.02)
+
+    def left_alone(chat: str) -> float:
+        if len(agents.looks) < 8:
+            raise refused
+        return 60.0
+
+    agents.answers = left_alone
+    pollers.watch("a")
+    await until(lambda: len(agents.looks) == 8)
 
 
 async def test_a_fault_of_ours_does_not_end_a_chat(

@@ -153,7 +153,7 @@ class TestOwning:
         await one.request()
         other.now.advance(30)  # type: ignore[attr-defined]
         await other.say("hello")
-        await one.until(lambda: texts(one) == ["hello"], 2)
+        await one.until(lambda: texts(one) == ["hello"], 10)
 
     async def test_only_its_owner_acts_on_a_deadline(self, one: Stage, other: Stage) -> None:
         await one.request()
@@ -186,7 +186,7 @@ class TestOwning:
             one.pass_time(20 if attempts < 6 else 0)
         one.user_trouble = []
         other.runtime.outbox.nudge(await of(other, handoff))
-        await one.until(lambda: to_user(one) == ["Hi"], 3)
+        await one.until(lambda: to_user(one) == ["Hi"], 10)
 
     async def test_who_asks_elsewhere_while_a_chat_is_being_opened_gets_the_answer_too(
         self, one: Stage, other: Stage
@@ -224,7 +224,7 @@ class TestSuccession:
             await leaving.until(lambda: len(leaving.agents.trouble) < 100)
         left = monotonic()
         await one.until(lambda: texts(one) == ["undelivered"])
-        assert monotonic() - left < 2
+        assert monotonic() - left < lease.SECONDS - 1
         assert (await of(one, handoff)).owner == one.runtime.store.worker
 
     @pytest.mark.slow
@@ -239,10 +239,10 @@ class TestSuccession:
             die(dying)
             died = monotonic()
             await one.say("and one more")
-            await one.until(lambda: len(texts(one)) == 51, 15)
+            await one.until(lambda: len(texts(one)) == 51, 20)
             took = monotonic() - died
             assert texts(one) == [*map(str, range(50)), "and one more"]
-            assert lease.SECONDS - 1.5 < took < lease.SECONDS + 5
+            assert lease.SECONDS - 1.5 < took < lease.SECONDS + 10
             assert (await of(one, handoff)).owner == one.runtime.store.worker
         print(f"\ntaken over in {took:.1f} s")
 
@@ -350,8 +350,8 @@ class TestElsewhere:
         one.user_trouble = [UserAway("not here")] * 10
         await one.happen(AgentJoined(chat_id=handoff.id, agent=BO))
         await one.happen(AgentMessage(chat_id=handoff.id, agent=BO, text="Hi"))
-        await other.until(lambda: other.kinds_to_user() == ["state", "notice", "slots", "message"])
-        await one.until(lambda: len(one.user_trouble) == 6)
+        await other.until(lambda: other.kinds_to_user() == ["state", "notice", "message"])
+        await one.until(lambda: len(one.user_trouble) == 7)
         await eventually(lambda: pending(one), lambda found: not found)
         assert one.kinds_to_user() == ["state"]
 

@@ -148,6 +148,7 @@ ORDER = [
     "channels",
     "channels.addresses",
     "channels.intake",
+    "heard",
     "reach",
     "gate",
     "channel",

@@ -20,6 +20,10 @@ def jittered(seconds: float) -> float:
     return seconds * random.uniform(1 - _JITTER, 1 + _JITTER)
 
 
+class NotAsked(TemporaryError):
+    """The host is left alone for a while: the request was not sent."""
+
+
 class Breaker:
     """One host's.
 
@@ -40,7 +44,7 @@ class Breaker:
         """Let a request through, and learn from how it ends.
 
         Raises:
-            TemporaryError: the host is left alone for a while; it is not asked.
+            NotAsked: the host is left alone for a while.
         """
         probe = self._let_through(doing)
         try:
@@ -65,7 +69,7 @@ class Breaker:
         left = self._until - self._now()
         if left > 0 or self._probing:
             detail = "not asked: it has not been answering"
-            raise TemporaryError(self._who, doing, detail=detail, retry_after=jittered(max(left, _FIRST_PAUSE)))
+            raise NotAsked(self._who, doing, detail=detail, retry_after=jittered(max(left, _FIRST_PAUSE)))
         self._probing = True
         return True
 

@@ -10,8 +10,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from contextlib import suppress
 from typing import Generic, TypeVar
 
-from rasa_handoff.backends.breaker import jittered
-from rasa_handoff.errors import HandoffError
+from rasa_handoff.backends.breaker import NotAsked, jittered
+from rasa_handoff.errors import BackendError, HandoffError
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +24,8 @@ _YOUNG = 60.0  #: seconds in which a chat may not be written down yet
 # Seconds before the next look, after so many that failed; the last stays
 # (https://developers.liveperson.com/retry-policy-recommendations.html asks for just this, read 2026-11).
 _AFTER_FAILURES = (5.0, 10.0, 15.0, 120.0, 240.0, 480.0)
+_LONGEST_AFTER_429 = 15.0  #: the host works, and takes users for gone from whom nothing comes for long
+_TOO_MANY = 429
 
 
 class _Poller(Generic[M]):
@@ -161,18 +163,20 @@ class Pollers(Generic[M]):
             self._forget(poller)
         else:
             left = poller.by - asyncio.get_running_loop().time()
-            self._wait(poller, max(0.0, min(jittered(pause), left)))
+            self._wait(poller, max(0.0, min(pause, left)))
 
     async def _pause_after_look(self, poller: _Poller[M]) -> float | None:
         try:
             pause = await self._look(poller.memory)
+        except NotAsked as error:  # says nothing about this chat
+            return error.retry_after or _AFTER_FAILURES[0]
         except HandoffError as error:
             return self._failed(poller, error)
         except Exception as error:  # ours to mend, and no reason to leave the user alone
             log.exception("polling.error backend=%s chat=%s", self._who, poller.name)
             return self._failed(poller, error)
         self._went_well(poller)
-        return pause
+        return None if pause is None else jittered(pause)
 
     def _failed(self, poller: _Poller[M], error: Exception) -> float:
         # When an agent system is down thousands of looks fail: the first is news, the others are not.
@@ -180,8 +184,10 @@ class Pollers(Generic[M]):
         log.log(level, "polling.failed backend=%s chat=%s %s", self._who, poller.name, _what(error))
         self._failing.add(poller.name)
         pause = _AFTER_FAILURES[min(poller.failures, len(_AFTER_FAILURES) - 1)]
+        if isinstance(error, BackendError) and error.status == _TOO_MANY:
+            pause = min(pause, _LONGEST_AFTER_429)
         poller.failures += 1
-        return max(pause, getattr(error, "retry_after", None) or 0.0)
+        return max(jittered(pause), getattr(error, "retry_after", None) or 0.0)
 
     def _went_well(self, poller: _Poller[M]) -> None:
         if poller.failures:

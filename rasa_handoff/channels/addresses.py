@@ -14,7 +14,7 @@ from rasa_handoff.model import Json
 from rasa_handoff.store import Store, kept
 
 _REMEMBERED = 10_000  #: users
-_ANEW = 86_400.0  #: seconds after which an address is kept again, so that those in use do not expire
+_ANEW = 3600.0  #: seconds after which an address is kept again, so that those in use do not expire
 
 
 class Addresses:

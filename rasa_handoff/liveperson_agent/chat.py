@@ -175,7 +175,7 @@ class Chat:
                 found = await self.session.ask_for("poll a chat", self._where(), reading.read_events)
             except TemporaryError as error:
                 log.debug("liveperson_agent.not_polled chat=%s %s", self.id, error)
-                await self._around.sleep(pause_after(error, next(waits)))
+                await self._around.sleep(pause_after(error, waits))
                 continue
             except BackendError as error:
                 if not await self._is_ours():
@@ -288,7 +288,7 @@ class Chat:
             try:
                 await self.session.ask("send a line", "POST", f"{self.path}/events", body, heed=False)
             except TemporaryError as error:
-                await self._around.sleep(pause_after(error, next(waits)))
+                await self._around.sleep(pause_after(error, waits))
                 if error.status is None and await self._arrived(body, before):
                     return
             except BackendError as error:

@@ -113,7 +113,7 @@ class Chats:
                 await self._look()
             except TemporaryError as error:
                 log.warning("liveperson_agent.waits %s", error)
-                await self.sleep(pause_after(error, next(waits)))
+                await self.sleep(pause_after(error, waits))
                 silent = silent + 1 if error.status is None else 0
                 if silent == _SILENT:  # perhaps the Domain API names another host
                     silent = 0

@@ -16,7 +16,7 @@ from http.cookies import CookieError, SimpleCookie
 from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
-from rasa_handoff.backends.breaker import jittered
+from rasa_handoff.backends.breaker import NotAsked, jittered
 from rasa_handoff.backends.http import Http, Reply
 from rasa_handoff.backends.liveperson.domains import Domains
 from rasa_handoff.errors import BackendError, Malformed, TemporaryError
@@ -33,6 +33,7 @@ LARGEST = 1024 * 1024  #: bytes of an answer: a chat as a whole can be long
 
 _LOGIN_AGAIN = 5.0  #: seconds at least between two logins when the first was not answered with one
 _TOO_MANY = 429
+_TOO_MANY_PAUSE = 1.25  #: seconds; a second at least, whatever the jitter
 _PAUSES = (5.0, 10.0, 15.0)  #: seconds between tries, and then …
 _LONG_PAUSES = (120.0, 240.0, 480.0)  #: … until it works again
 _JSON = {"Accept": "application/json", "Content-Type": "application/json"}
@@ -50,11 +51,12 @@ def pauses() -> Iterator[float]:
         yield _LONG_PAUSES[-1]
 
 
-def pause_after(error: TemporaryError, pause: float) -> float:
-    """Seconds to wait after *error*: *pause*, or what is right for too many requests, or what they ask for."""
-    if error.status == _TOO_MANY:
-        return jittered(max(1.25, error.retry_after or 0.0))  # at least 1 s, whatever the jitter
-    return jittered(max(pause, error.retry_after or 0.0))
+def pause_after(error: TemporaryError, waits: Iterator[float]) -> float:
+    """Seconds to wait after *error*: what is right for too many requests, what they ask for, or the next of *waits*."""
+    if isinstance(error, NotAsked):  # no failure of what wanted to ask
+        return error.retry_after or _TOO_MANY_PAUSE
+    pause = _TOO_MANY_PAUSE if error.status == _TOO_MANY else next(waits)
+    return max(jittered(pause), error.retry_after or 0.0)
 
 
 class Session:

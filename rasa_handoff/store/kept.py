@@ -13,7 +13,10 @@ _PUT = (
 )
 _GET = "SELECT body FROM handoff_kept WHERE scope = :scope AND name = :name"
 _FORGET = "DELETE FROM handoff_kept WHERE scope = :scope AND name = :name"
-_OLD = "DELETE FROM handoff_kept WHERE at < :before"
+_OLD = (
+    "DELETE FROM handoff_kept WHERE at < :before "
+    "AND name NOT IN (SELECT sender_id FROM handoff_handoffs WHERE status <> 'closed')"
+)
 
 
 def put(tx: Tx, scope: str, name: str, body: Json, now: float) -> None:
@@ -38,5 +41,5 @@ def forget(tx: Tx, scope: str, name: str) -> None:
 
 
 def delete_old(tx: Tx, before: float) -> None:
-    """Delete what was kept before *before* and not again since."""
+    """Delete what was kept before *before* and not again since, but for users whose handoff is open."""
     tx.run(_OLD, {"before": before})

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rasa_handoff.backends.breaker import NotAsked
 from rasa_handoff.errors import ConfigError, TemporaryError
 from rasa_handoff.liveperson_agent.session import below_session, pause_after, pauses
 from rasa_handoff.liveperson_agent.settings import ChannelSettings
@@ -198,9 +199,18 @@ def test_the_pauses_are_theirs() -> None:
 
 
 def test_too_many_requests_wait_a_second_at_least_and_what_they_ask_for() -> None:
-    assert 1.0 <= pause_after(TemporaryError("x", "y", 429), 5.0) < 2.0
-    assert pause_after(TemporaryError("x", "y", 429, retry_after=30.0), 5.0) >= 24.0
-    assert 4.0 <= pause_after(TemporaryError("x", "y", 503), 5.0) <= 6.0
+    waits = pauses()
+    for _ in range(5):  # however often: the host works, and ends chats that nobody polls
+        assert 1.0 <= pause_after(TemporaryError("x", "y", 429), waits) < 2.0
+    assert pause_after(TemporaryError("x", "y", 429, retry_after=30.0), waits) >= 30.0
+    assert 4.0 <= pause_after(TemporaryError("x", "y", 503), waits) <= 6.0
+    assert pause_after(TemporaryError("x", "y", 503, retry_after=30.0), waits) >= 30.0
+
+
+def test_a_host_that_is_left_alone_has_not_failed_again() -> None:
+    waits = pauses()
+    assert [pause_after(NotAsked("x", "y", retry_after=2.0), waits) for _ in range(5)] == [2.0] * 5
+    assert next(waits) == 5.0
 
 
 @pytest.mark.parametrize(

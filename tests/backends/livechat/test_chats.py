@@ -270,6 +270,25 @@ class TestTheSecondChat:
         assert (await stage.handoff()).status is Status.QUEUED
         assert "too late" not in stage.heard()
 
+    async def test_a_late_look_at_the_first_has_no_effect_on_the_second(
+        self, polling: Stage, vendor: Vendor, wire: Wire
+    ) -> None:
+        first = await talking(polling, vendor)
+        await polling.until(lambda: len(asked(wire, "list_threads")) > 2)
+        wire.stall(0.5, path="*/list_threads")
+        vendor.write(first.chat_id or "", "too late")
+        vendor.end(first.chat_id or "")
+        looks = len(asked(wire, "list_threads"))
+        await polling.until(lambda: len(asked(wire, "list_threads")) > looks)
+        await polling.runtime.switchboard.close(EndReason.USER_LEFT, handoff_id=first.id)
+        await polling.until(lambda: "settle" in [each.kind for _, each in polling.to_user])
+        second = await polling.request()
+        assert (second.chat_id, second.status) == (first.chat_id, Status.QUEUED)
+        await polling.until(lambda: first.id not in polling.backend._following._pollers._pollers)
+        assert (await polling.handoff()).id == second.id
+        assert (await polling.handoff()).is_open
+        assert "too late" not in polling.heard()
+
     async def test_the_end_of_the_first_does_not_end_the_second(self, stage: Stage, vendor: Vendor, wire: Wire) -> None:
         first = await talking(stage, vendor)
         wire.fail(503, times=1, path="*/deactivate_chat")
@@ -333,6 +352,16 @@ class TestCustomers:
             assert (await stage.request("bob")).is_open
         assert len(wire.taken("GET", "*/get_dynamic_configuration")) == 1
 
+    async def test_the_organization_is_looked_up_once_however_many_wait_and_fail(
+        self, tmp_path: Path, wire: Wire
+    ) -> None:
+        async with staged(tmp_path, wire, **cookie_grant(organization_id=None, license_id=LICENSE)) as stage:
+            wire.stall(0.2, path="*/get_dynamic_configuration")
+            wire.respond("GET", "*/get_dynamic_configuration", lambda asked: (503, {}))
+            handoffs = await asyncio.gather(*(stage.request(name) for name in ("ann", "bob", "eve")))
+            assert {each.end_reason for each in handoffs} == {EndReason.FAILED}
+            assert len(wire.taken("GET", "*/get_dynamic_configuration")) == 1
+
     async def test_the_organization_as_the_token_names_it(self, tmp_path: Path, wire: Wire) -> None:
         async with staged(tmp_path, wire, organization_id=None) as stage:
             assert (await stage.request()).is_open
@@ -355,6 +384,12 @@ class TestCustomers:
         await stage.say("still me")
         await stage.until(lambda: texts(vendor)[-1:] == ["still me"])
         assert [each.json.get("entity_id") for each in wire.taken("POST", "/v2/customer/token")] == [None, customer]
+
+    async def test_accounts_that_do_not_answer_are_left_alone(self, stage: Stage, wire: Wire) -> None:
+        wire.fail(503, times=100, path="/v2/*")
+        for number in range(10):
+            assert (await stage.request(f"user {number}")).end_reason is EndReason.FAILED
+        assert len([each for each in wire.asked if each.path.startswith("/v2/")]) == 5
 
     async def test_the_agents_token_is_fetched_once_and_again_when_it_was_revoked(
         self, stage: Stage, vendor: Vendor, wire: Wire
@@ -450,6 +485,17 @@ class TestErrors:
         await stage.say("my secret wish")
         await stage.until(lambda: "utter_handoff_undelivered" in stage.notices())
         assert "validation; `event.text` is bad: …" in caplog.text
+
+    async def test_an_error_repeats_no_part_of_what_was_sent(
+        self, stage: Stage, vendor: Vendor, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        """They may cut it short, or write it differently."""
+        await talking(stage, vendor)
+        vendor.refuse["send_event"] = [No("validation", "too long: 'SECRET wish to ma…' of 30")]
+        await stage.say("My secret wish to marry Bo")
+        await stage.until(lambda: "utter_handoff_undelivered" in stage.notices())
+        assert "validation; too long: '…" in caplog.text
+        assert not any(word in caplog.text.casefold() for word in ("secret", "wish", "marry"))
 
     @pytest.mark.parametrize("header", ["Legacy", "Deprecation"])
     async def test_the_end_of_a_version_is_said_once_a_day(
@@ -736,6 +782,16 @@ class TestWebhooks:
     async def test_the_last_agent_leaves(self, stage: Stage, vendor: Vendor, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(livechat._LOOK_AFTER, "user_removed_from_chat", 0.05)
         handoff = await talking(stage, vendor)
+        await stage.ask(signed(vendor.leave(handoff.chat_id or "")))
+        await stage.until(lambda: "utter_handoff_back_in_queue" in stage.notices())
+
+    async def test_the_last_agent_leaves_and_another_process_hears_of_it(
+        self, stage: Stage, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Its webhooks come to any process, and the chat is not its own to look at."""
+        monkeypatch.setitem(livechat._LOOK_AFTER, "user_removed_from_chat", 0.01)
+        handoff = await talking(stage, vendor)
+        stage.backend._following._pollers.drop(handoff.id)
         await stage.ask(signed(vendor.leave(handoff.chat_id or "")))
         await stage.until(lambda: "utter_handoff_back_in_queue" in stage.notices())
 

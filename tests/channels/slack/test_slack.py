@@ -326,6 +326,7 @@ async def test_the_bot_speaks_again_where_the_user_is(line: Line, internet: Inte
     handoff = await line.hand_over(USER)
     await hook(line, PAYLOADS["message_im"])
     await line.heard()
+    await line.gone(handoff)  # what tells that an agent is there
     before = len(posted(internet))
     await line.close(handoff)
     said = posted(internet)[before:]

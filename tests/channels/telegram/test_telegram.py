@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import pytest_asyncio
 from aiogram.bot.api import TelegramAPIServer
 from rasa.core.agent import Agent
+from rasa.core.channels.channel import UserMessage
 
 from rasa_handoff.channels import telegram
 from rasa_handoff.channels.telegram import TelegramInput
@@ -149,6 +151,20 @@ async def test_what_the_channel_makes_up_is_no_word_of_the_user(line: Line) -> N
     await line.hook(payload)
     await line.hook(PAYLOADS["edited"])
     assert [each.text for each in await line.heard(2)] == ["/restart", "Edited text"]
+
+
+async def test_a_handoff_that_begins_between_two_messages_of_one_update_mixes_nothing_up(line: Line) -> None:
+    payload = PAYLOADS["text"]
+    payload["message"]["text"] = "/restart"
+    await line.intake.begin(SimpleNamespace(method="POST", path="/webhooks/telegram/webhook", json=payload))  # type: ignore[arg-type]
+
+    async def bot(message: UserMessage) -> None:
+        await line.hand_over(USER)
+
+    for text in ("/restart", "/start"):
+        await line.gate.handle(UserMessage(text, None, USER, input_channel="telegram"), bot)
+    await line.hook(PAYLOADS["edited"])
+    assert [each.text for each in await line.heard()] == ["Edited text"]
 
 
 async def test_without_a_handoff_rasa_does_what_it_does(line: Line) -> None:

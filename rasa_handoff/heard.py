@@ -1,0 +1,71 @@
+"""What a user did on their channel, as a message for the agents."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Sequence
+
+from rasa_handoff.channels.base import Channel, ChannelFile, Heard, pressed
+from rasa_handoff.media import Media, MediaFile, unshown
+from rasa_handoff.model import Attachment, Handoff, Message, new_id
+from rasa_handoff.transcript import clean, redact_text
+
+_LONGEST_NAME = 100  #: characters of a file's; its end says what it is
+_MOST_CARRIED = 50  #: files with one message of a service's
+
+
+class Hearing:
+    """Makes messages of what was heard.
+
+    Args:
+        media: makes links to files that need the channel's credentials.
+        patterns: what is blanked.
+    """
+
+    def __init__(self, media: Media, patterns: Sequence[re.Pattern[str]]) -> None:
+        self._media = media
+        self._patterns = patterns
+
+    def message(self, channel: Channel, handoff: Handoff, heard: Heard, to_bot: str) -> Message:
+        """What the agents get, where the bot would have got *to_bot*; empty: nothing."""
+        text = clean(heard.text) if heard.text is not None else to_bot
+        if heard.button is not None:
+            text = clean(pressed(heard.button))
+        text, to_bot = (redact_text(each, self._patterns) for each in (text, to_bot))
+        carried, unseen = self._carried(channel, handoff, heard)
+        return Message(
+            id=new_id(),
+            who="user",
+            text="\n".join(filter(None, (text, *unseen))),
+            attachments=tuple(carried),
+            to_bot=None if to_bot and to_bot == text and not unseen else to_bot,
+            at=time.time(),
+        )
+
+    def _carried(self, channel: Channel, handoff: Handoff, heard: Heard) -> tuple[list[Attachment], list[str]]:
+        """What goes along, and a line for each file that the agents cannot be shown."""
+        shown: list[Attachment] = []
+        unseen: list[str] = []
+        for each in heard.attachments[:_MOST_CARRIED]:
+            if isinstance(each, Attachment):
+                shown.append(each)
+                continue
+            file = _file(each, channel, handoff)
+            url = self._media.url(file, ours=handoff.backend == "desk")
+            if url is None:
+                unseen.append(unshown(file))
+            else:
+                shown.append(Attachment(url=url, kind=each.kind, name=file.name, mime=each.mime))
+        return shown, unseen
+
+
+def _file(file: ChannelFile, channel: Channel, handoff: Handoff) -> MediaFile:
+    return MediaFile(
+        channel=channel.name,
+        handoff_id=handoff.id,
+        reference=file.reference,
+        kind=file.kind,
+        name=clean(file.name)[-_LONGEST_NAME:] or None,
+        mime=file.mime,
+    )
