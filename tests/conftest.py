@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing
@@ -17,6 +18,14 @@ from tests.stage import Stage, Time
 from tests.web_stage import Web, open_web
 
 _NUMBERS = itertools.count(1)
+
+
+# Files that start servers of their own take longest: they go first, so that no process works on one alone at the end.
+_LONG = re.compile("servers|crash|story|demo|gate|untouched|model")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: _LONG.search(item.path.name) is None)
 
 
 @pytest.fixture(scope="session")

@@ -169,6 +169,14 @@ def expect_sent(page: Page, text: str, *, within: float = 15) -> None:
     expect(message.locator(".message-state")).to_have_attribute("data-state", "sent", timeout=within * 1000)
 
 
+def expect_read(page: Page, text: str, *, within: float = 15) -> None:
+    """Expect the page to say that a person has read what the user wrote up to here, and no further."""
+    found = page.get_by_role("log", name="Messages").locator('.message:has([data-state="read"])')
+    expect(found).to_have_count(1, timeout=within * 1000)
+    expect(found).to_contain_text(text, timeout=within * 1000)
+    expect(found.get_by_text("Read", exact=True)).to_be_visible()
+
+
 def try_again(page: Page) -> None:
     """Send again what did not get through (on either page)."""
     page.get_by_role("button", name="Try again").first.click()

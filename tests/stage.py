@@ -139,6 +139,11 @@ class Stage:
     def kinds_to_user(self) -> list[str]:
         return [delivery.kind for _, delivery in self.to_user]
 
+    def states(self) -> list[tuple[str, int | None]]:
+        """What the user's page was told: where the handoff stands, and how many minutes it will take."""
+        bodies = [delivery.body for _, delivery in self.to_user if delivery.kind == "state"]
+        return [(body["status"], body["queue_minutes"]) for body in bodies]
+
     async def until(self, true: Callable[[], Any], seconds: float = 5.0) -> None:
         """Wait until something holds; fail loudly when it does not."""
         end = real_time.monotonic() + seconds

@@ -39,6 +39,7 @@ SLOTS = (
     "handoff_id",
     "handoff_backend",
     "handoff_queue_position",
+    "handoff_queue_minutes",
     "handoff_ticket",
     "handoff_agent",
     "handoff_department",
@@ -80,6 +81,7 @@ def handoff(status: str, **fields: Any) -> dict[str, Any]:
         "agent": None,
         "group": None,
         "queue_position": None,
+        "queue_minutes": None,
         "opened_at": 1.0,
         "accepted_at": None,
         "closed_at": None,
@@ -196,7 +198,7 @@ FAILED = {**dict.fromkeys(SLOTS), "handoff_status": "closed", "handoff_end_reaso
 
 class TestHandoff:
     def test_a_queued_user_is_told_and_the_bot_is_quiet(self, plugin: Plugin) -> None:
-        plugin.opens(found("queued", queue_position=2))
+        plugin.opens(found("queued", queue_position=2, queue_minutes=5))
         said, events = run("action_handoff")
         assert said == ["utter_handoff_queued"]
         assert slots(events) == {
@@ -204,6 +206,7 @@ class TestHandoff:
             "handoff_id": "h1",
             "handoff_backend": "desk",
             "handoff_queue_position": 2,
+            "handoff_queue_minutes": 5,
             "handoff_ticket": None,
             "handoff_agent": None,
             "handoff_department": None,

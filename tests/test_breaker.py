@@ -94,6 +94,30 @@ def test_a_probe_that_fails_makes_the_pause_longer(breaker: Breaker, clock: Cloc
     assert end_with(breaker, None)
 
 
+def test_many_that_fail_at_the_same_moment_are_one_hiccup(breaker: Breaker, clock: Clock) -> None:
+    """Of a hiccup everybody who waits hears at once; a minute without news would lose their users."""
+    under_way = [breaker.guarding("ask") for _ in range(64)]
+    for each in under_way:
+        each.__enter__()
+    for each in under_way:
+        each.__exit__(TemporaryError, DOWN, None)
+    assert not end_with(breaker, None)
+    clock.time += 1.3
+    assert end_with(breaker, None)
+
+
+def test_what_was_under_way_before_lets_no_second_probe_through(breaker: Breaker, clock: Clock) -> None:
+    late = breaker.guarding("ask")
+    late.__enter__()
+    fail(breaker, 5)
+    clock.time += 2.0
+    with breaker.guarding("probe"):
+        late.__exit__(TemporaryError, DOWN, None)
+        clock.time += 73.0
+        assert not end_with(breaker, None)
+    assert end_with(breaker, None)
+
+
 def test_it_is_asked_again_after_about_a_minute_however_long_it_was_down(breaker: Breaker, clock: Clock) -> None:
     fail(breaker, 5)
     for _ in range(30):

@@ -11,6 +11,7 @@ import pytest
 from rasa_handoff.desk import api as desk_api
 from rasa_handoff.desk.backend import Desk
 from rasa_handoff.desk.presence import GRACE
+from rasa_handoff.model import Attachment, Message, new_id
 from tests.web_stage import AGENTS, Agent, Web, token_of
 
 WRONG = "x" * 40
@@ -280,6 +281,16 @@ class TestQueue:
         assert (found["chat"]["group"], found["chat"]["priority"]) == ("billing", "high")
         assert (found["chat"]["state"], found["chat"]["agent"], found["chat"]["end"]) == ("waiting", None, None)
 
+    async def test_the_last_message_names_files_that_came_without_words(self, web: Web) -> None:
+        bo = await web.agent_online()
+        ann, chat = await web.waiting_user()
+        await bo.accept(chat)
+        photo = Attachment(url="https://x.test/1", kind="image", name="gears.jpg")
+        files = (photo, Attachment(url="https://x.test/2", kind="audio"))
+        message = Message(id=new_id(), who="user", text="", at=1.5, attachments=files)
+        await web.runtime.switchboard.said(ann.sender, message, message.id)
+        await web.until(lambda: _last_message(bo, chat, "gears.jpg, audio"))
+
     async def test_unanswered_counts_since_an_agent_last_wrote(self, web: Web) -> None:
         bo = await web.agent_online()
         ann, chat = await web.waiting_user()
@@ -293,6 +304,10 @@ class TestQueue:
 
 async def _unanswered(agent: Agent, chat: str, number: int) -> bool:
     return bool((await agent.look_at(chat))["chat"]["unanswered"] == number)
+
+
+async def _last_message(agent: Agent, chat: str, text: str) -> bool:
+    return bool((await agent.look_at(chat))["chat"]["last_message"] == text)
 
 
 class TestAccepting:

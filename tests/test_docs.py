@@ -27,6 +27,14 @@ def blocks() -> Iterator[tuple[str, str]]:
                 yield f"{page.relative_to(ROOT)} {number}", block
 
 
+def quoted_variables() -> Iterator[str]:
+    """Every quoted text of the pages' YAML that names an environment variable."""
+    for page in PAGES:
+        for block in re.findall(r"```yaml\n(.*?)```", page.read_text("utf-8"), re.DOTALL):
+            for quoted in re.findall(r"""["'][^"'\n]*\$\{\w+\}[^"'\n]*["']""", block):
+                yield f"{page.relative_to(ROOT)}: {quoted}"
+
+
 def links() -> Iterator[tuple[Path, str]]:
     for page in PAGES:
         for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text("utf-8")):
@@ -42,6 +50,11 @@ def test_the_settings_in_the_docs_are_settings(where: str, block: str) -> None:
     read_section(sections[SECTION], settings_models(), channels.settings_models())
     if liveperson_agent.CHANNEL in sections:
         liveperson_agent.read(sections[liveperson_agent.CHANNEL])
+
+
+def test_rasa_fills_in_every_variable_of_the_docs() -> None:
+    """It leaves those in quotes as they are."""
+    assert list(quoted_variables()) == []
 
 
 @pytest.mark.parametrize(

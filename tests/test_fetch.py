@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from urllib.parse import urlsplit
 
@@ -162,3 +163,42 @@ async def test_no_redirect_leads_to_an_address_that_is_not_public(wire: Wire, fe
             async with fetcher.open(f"{wire.url}/a", 1000, redirects=3):
                 pass
         assert inside.asked == []
+
+
+async def test_who_takes_a_file_slowly_gets_all_of_it(wire: Wire) -> None:
+    """A player takes a film as it goes on: only a silence of the film's server ends it."""
+    film = b"x" * 3_000_000  # more than all buffers between here and there hold
+    wire.when("GET", "/film", body=film)
+    fetcher = Fetcher({urlsplit(wire.url).netloc}, timeout=0.2)
+    got = 0
+    async with fetcher.open(f"{wire.url}/film", len(film)) as file:
+        async for part in file.parts():
+            if not got:
+                await asyncio.sleep(0.5)
+            got += len(part)
+    await fetcher.close()
+    assert got == len(film)
+
+
+async def test_a_server_that_falls_silent_in_the_middle_is_given_up() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\n12345")
+        await writer.drain()
+        await asyncio.sleep(1.0)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    host = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    fetcher = Fetcher({host}, timeout=0.2)
+    with pytest.raises(FetchError, match="in time"):
+        async with fetcher.open(f"http://{host}/a", 1000) as file:
+            _ = [part async for part in file.parts()]
+    await fetcher.close()
+    server.close()
+
+
+async def test_a_proxy_of_the_owners_is_asked_in_the_files_place(wire: Wire, fetcher: Fetcher) -> None:
+    async with fetcher.open("http://files.example/a.png", 1000, proxy=wire.url) as file:
+        assert b"".join([part async for part in file.parts()]) == PICTURE
+    assert wire.asked[0].headers["host"] == "files.example"

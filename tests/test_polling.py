@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 import pytest_asyncio
+import uvloop
 
 from rasa_handoff.backends import polling
 from rasa_handoff.backends.breaker import NotAsked
@@ -159,6 +160,25 @@ async def test_a_look_can_be_had_sooner_and_never_later(agents: Agents, pollers:
     pollers.sooner("a", 60.0)
     pollers.sooner("nobody", 0.0)
     await asyncio.sleep(0.1)
+    assert agents.looks == ["a"]
+
+
+def test_a_look_can_be_had_sooner_than_at_once_on_the_loop_of_sanic(agents: Agents) -> None:
+    """uvloop gives another kind of handle for what is to be called at once."""
+
+    async def watch() -> None:
+        pollers = Pollers("acme", str, agents.look, agents.list_ours)
+        agents.answers = lambda chat: None
+        pollers.watch("a", 0.0)
+        pollers.sooner("a", -1.0)
+        await until(lambda: len(pollers) == 0)
+        await pollers.stop()
+
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(watch())
+    finally:
+        loop.close()
     assert agents.looks == ["a"]
 
 

@@ -322,6 +322,13 @@ class TestSuccession:
         await one.until(lambda: texts(one) == ["hello", "again"], 10)
         assert (await of(one, handoff)).owner == one.runtime.store.worker
 
+    @pytest.mark.parametrize("turns", range(4))
+    async def test_news_at_the_moment_of_a_stop_does_not_keep_it_from_stopping(self, one: Stage, turns: int) -> None:
+        one.runtime.succession._due.set()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        await asyncio.wait_for(one.runtime.succession.stop(), 5)
+
 
 class TestLookingForWhatWasMissed:
     async def test_what_was_posted_while_the_line_was_cut_goes_out_once_and_in_order(

@@ -324,6 +324,48 @@ async def test_how_long_it_will_take_is_told_once_and_again_when_it_is_very_diff
     ]
 
 
+async def test_how_long_it_will_take_is_known_with_the_place(stage: Stage) -> None:
+    """To the bot's slots and the page at once; said with the next estimate, when it is certain that it is read."""
+    stage.agents.answer = lambda handoff: Opened(chat_id=handoff.id, queue_position=1, queue_wait=590.0)
+    handoff = await stage.request()
+    assert handoff.queue_minutes == 10
+    await stage.until(lambda: stage.states()[-1:] == [("queued", 10)])
+    await stage.happen(QueueMoved(chat_id=handoff.id, position=1, wait=600.0))
+    await stage.until(lambda: stage.kinds_to_user().count("notice") == 1)
+    await stage.happen(QueueMoved(chat_id=handoff.id, position=1, wait=120.0))
+    await stage.until(lambda: stage.states()[-1] == ("queued", 2))
+    await stage.until(lambda: stage.kinds_to_user().count("slots") == 2)
+    await stage.happen(AgentJoined(chat_id=handoff.id, agent=BO))
+    await stage.until(lambda: stage.states()[-1] == ("active", None))
+
+
+async def test_what_agents_have_read_is_told_to_the_users_side_once(stage: Stage) -> None:
+    handoff = await stage.request()
+    await stage.happen(AgentJoined(chat_id=handoff.id, agent=BO))
+    await stage.say("one", external_id="page-1")
+    await stage.say("two", external_id="page-2")
+    await stage.until(lambda: len(stage.agents.got) == 2)
+    for message_id in (stage.agents.got[1].id, stage.agents.got[1].id, "of nobody"):
+        await stage.happen(MessageStatus(chat_id=handoff.id, message_id=message_id, state="read"))
+    await stage.happen(MessageStatus(chat_id=handoff.id, message_id=stage.agents.got[0].id, state="delivered"))
+    await stage.happen(Closed(chat_id=handoff.id))
+    await stage.happen(MessageStatus(chat_id=handoff.id, message_id=stage.agents.got[0].id, state="read"))
+    await stage.until(lambda: "settle" in stage.kinds_to_user())
+    [read] = [delivery.body for _, delivery in stage.to_user if delivery.kind == "read"]
+    assert read == {"message_id": "page-2", "at": stage.now()}
+
+
+async def test_what_an_agent_wrote_is_not_read_by_agents(stage: Stage) -> None:
+    handoff = await stage.request()
+    await stage.happen(AgentMessage(chat_id=handoff.id, agent=BO, text="Hello"))
+    await stage.until(lambda: "message" in stage.kinds_to_user())
+    [message] = [delivery.message for _, delivery in stage.to_user if delivery.message]
+    await stage.happen(MessageStatus(chat_id=handoff.id, message_id=message.id, state="read"))
+    await stage.happen(Closed(chat_id=handoff.id))
+    await stage.until(lambda: "settle" in stage.kinds_to_user())
+    assert "read" not in stage.kinds_to_user()
+
+
 async def test_the_open_chats_of_an_agent_system_are_listed(stage: Stage) -> None:
     over, queued, active = [await stage.request(name) for name in ("ann", "bob", "cleo")]
     await stage.happen(AgentJoined(chat_id=active.id, agent=BO))

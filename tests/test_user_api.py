@@ -9,6 +9,8 @@ from urllib.parse import quote
 
 import pytest
 
+from rasa_handoff import store
+from rasa_handoff.events import MessageStatus
 from rasa_handoff.store import retention, stream
 from tests.web_stage import SERVER_TOKEN, Stream, User, Web
 
@@ -119,6 +121,7 @@ class TestStream:
             "status": "active",
             "agent": {"name": "Bo", "avatar_url": None},
             "queue_position": None,
+            "queue_minutes": None,
             "end_reason": None,
         }
 
@@ -285,6 +288,22 @@ class TestReading:
         assert [await reads(bob, message), await reads(ann, "no such"), await reads(ann, None)] == [404, 404, 400]
         wrong = await bob.post("/read", {"sender": ann.sender, "token": bob.token, "message_id": message})
         assert wrong.status == 401
+
+    async def test_what_agents_have_read_is_in_the_stream_under_the_pages_own_names(self, web_on_each: Web) -> None:
+        web = web_on_each
+        bo = await web.agent_online()
+        ann, chat = await web.waiting_user()
+        await bo.accept(chat)
+        page = await ann.comes()
+        for text, name in (("one", "page-1"), ("two", "page-2")):
+            await ann.says(text, name)
+        messages = await web.runtime.store.read(lambda tx: store.messages.of(tx, chat))
+        read = MessageStatus(chat_id=chat, message_id=messages[-1].id, state="read")
+        await web.runtime.switchboard.apply("desk", read)
+        shown = await page.next("read")
+        assert shown.data == {"id": shown.id, "message_id": "page-2", "at": shown.data["at"]}
+        again = await ann.comes(after=str(int(shown.id or 0) - 1))
+        assert (await again.next("read")).data == shown.data
 
 
 class TestLeaving:

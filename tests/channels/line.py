@@ -201,10 +201,10 @@ class Line(Stage):
         tracker = await self.agent.tracker_store.retrieve(sender_id)
         return [event.text for event in tracker.events if isinstance(event, BotUttered)] if tracker else []
 
-    async def download(self, url: str) -> tuple[int, bytes, Any]:
+    async def download(self, url: str, **headers: str) -> tuple[int, bytes, Any]:
         """What a link of ours opens: status, body and headers."""
         assert url.startswith(PUBLIC), url
-        async with self._session.get(url.replace(PUBLIC, self.url, 1)) as answer:
+        async with self._session.get(url.replace(PUBLIC, self.url, 1), headers=headers) as answer:
             return answer.status, await answer.read(), answer.headers
 
     async def open_of(self, sender_id: str) -> Handoff | None:

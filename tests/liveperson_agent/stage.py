@@ -47,6 +47,7 @@ class EchoBot:
         self.known: set[str] = set()  #: lines that the tracker has
         self.before: Callable[[Chat, Heard], Any] | None = None
         self.ready = True
+        self.ended: list[tuple[str, bool]] = []  #: conversations, and whether their visitors have gone
 
     async def is_ready(self) -> bool:
         return self.ready
@@ -63,6 +64,9 @@ class EchoBot:
 
     async def has_heard(self, chat: Chat, line: Heard) -> bool:
         return line.id in self.known
+
+    async def over(self, sender_id: str, *, gone: bool) -> None:
+        self.ended.append((sender_id, gone))
 
     def texts(self) -> list[str]:
         return [line.text for _, line in self.heard]

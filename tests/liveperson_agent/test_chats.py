@@ -227,6 +227,7 @@ async def test_a_chat_that_the_visitor_ends_is_over(agent: Stage, vendor: LivePe
     vendor.leaves(chat)
     await agent.until(lambda: agent.chats.of(f"liveperson-{chat.id}") is None)
     assert await agent.chats.book.known(chat.id) is None
+    assert agent.bot.ended == [(f"liveperson-{chat.id}", True)]
 
 
 async def test_a_chat_that_is_gone_is_over(agent: Stage, vendor: LivePerson) -> None:
@@ -234,6 +235,7 @@ async def test_a_chat_that_is_gone_is_over(agent: Stage, vendor: LivePerson) -> 
     await agent.until(lambda: answers(chat))
     del vendor.chats[chat.id]
     await agent.until(lambda: agent.chats.of(f"liveperson-{chat.id}") is None)
+    assert agent.bot.ended == [(f"liveperson-{chat.id}", True)]
 
 
 async def test_chats_outlive_their_agent_session(agent: Stage, vendor: LivePerson) -> None:
@@ -367,7 +369,20 @@ async def test_chats_that_are_held_no_more_are_forgotten(tmp_path: Path, vendor:
     await stage.up()
     await stage.until(lambda: stage.chats._taken_up)
     assert await stage.chats.book.known(chat.id) is None
+    assert stage.bot.ended == [(f"liveperson-{chat.id}", True)]
     await stage.down()
+
+
+async def test_a_chat_that_goes_on_after_a_restart_is_not_over(tmp_path: Path, vendor: LivePerson) -> None:
+    stage = Stage(tmp_path, vendor)
+    await stage.up()
+    chat = vendor.visitor("hello")
+    await stage.until(lambda: answers(chat))
+    await stage.down()
+    await stage.up()
+    await stage.until(lambda: stage.chats._taken_up)
+    await stage.down()
+    assert stage.bot.ended == []
 
 
 async def test_a_chat_without_a_position_is_heard_behind_the_last_answer(tmp_path: Path, vendor: LivePerson) -> None:

@@ -11,7 +11,7 @@ import requests
 from rasa_handoff.liveperson_agent.settings import CHANNEL
 from tests.liveperson_agent.stage import section
 from tests.liveperson_agent.vendor import PASSWORD, Chat, LivePerson
-from tests.servers import Bot, running, until
+from tests.servers import Agent, Bot, running, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
@@ -88,3 +88,31 @@ def test_a_visitor_talks_to_the_bot_and_is_transferred_to_a_person(bot: Bot, ven
         assert secret not in log
     alive = requests.get(f"{bot.url}/webhooks/liveperson_agent/", timeout=5).json()
     assert alive == {"status": "ok", "signed_in": True}
+
+
+def test_a_visitor_who_leaves_leaves_the_agents_of_another_system_too(tmp_path: Path, vendor: LivePerson) -> None:
+    ours = section(vendor, poll="200ms")
+    with running(Bot(tmp_path, **{CHANNEL: ours})) as bot:
+        agent = Agent(bot)
+        agent.come()
+        chats = [vendor.visitor(name=name) for name in ("Ann", "Bob")]
+        for chat in chats:
+            until(lambda chat=chat: chat.state == "chatting", 60, what="the chat to be taken")
+            chat.says("I want to talk to an agent")
+        ann, bob = [f"liveperson-{chat.id}" for chat in chats]
+        talks = [agent.accept(sender) for sender in (ann, bob)]
+        for chat, talk in zip(chats, talks, strict=True):
+            agent.reply(talk, "Hello from the desk.")
+            until(lambda chat=chat: "Hello from the desk." in said(chat), what="the agent's words")
+        chats[0].says("never mind")
+        vendor.leaves(chats[0])
+        until(lambda: bot.handoff(ann)["status"] == "closed", what="the end")
+        assert bot.handoff(ann)["end_reason"] == "user_left"
+        assert "never mind" in agent.heard(talks[0])
+
+        # Bob leaves while the server is down.
+        bot.rasa.stop()
+        vendor.leaves(chats[1])
+        bot.rasa.start()
+        until(lambda: bot.handoff(bob)["status"] == "closed", 60, what="the end")
+        assert bot.handoff(bob)["end_reason"] == "user_left"

@@ -188,6 +188,7 @@ async def test_a_chat_that_comes_back_is_the_bots_again(agent: Stage, vendor: Li
     chat, ours = await held(agent, vendor)
     await plugin.request(ours.sender_id)
     await agent.until(lambda: agent.chats.of(ours.sender_id) is None)
+    assert agent.bot.ended == [(ours.sender_id, False)]
     chat.says("I have waited")
     vendor.transfers_back(chat)
     chat.says("is it you?")

@@ -16,9 +16,9 @@ import pytest_asyncio
 from rasa_handoff.backends.livechat import backend as livechat
 from rasa_handoff.backends.livechat.backend import LiveChat
 from rasa_handoff.backends.livechat.following import pause
-from rasa_handoff.events import MessageStatus
 from rasa_handoff.fetch import Fetcher
 from rasa_handoff.model import Attachment, EndReason, Handoff, Json, Line, Status
+from rasa_handoff.store import deliveries
 from rasa_handoff.testing import Stage, Wire, on_stage
 from tests.backends.livechat.test_livechat import SECRETS, section, signed
 from tests.backends.livechat.vendor import (
@@ -96,6 +96,17 @@ async def talking(stage: Stage, vendor: Vendor) -> Handoff:
     await stage.ask(signed(vendor.take(handoff.chat_id or "")))
     await stage.until(lambda: is_active(stage))
     return await stage.handoff()
+
+
+def reads(stage: Stage) -> list[str]:
+    """Up to which messages the agents have read, as the user's side was told."""
+    return [each.body["message_id"] for _, each in stage.to_user if each.kind == "read"]
+
+
+async def is_tried_again(stage: Stage) -> bool:
+    """Whether something waits for another try."""
+    waiting = await stage.runtime.store.read(deliveries.pending)
+    return any(each.target == "agent" and each.attempts for each in waiting)
 
 
 async def is_active(stage: Stage) -> bool:
@@ -180,10 +191,11 @@ class TestOpening:
         assert handoff.agent.name == "Agent Smith"
 
     async def test_place_and_waiting_time_reach_the_user(self, stage: Stage) -> None:
-        assert (await stage.request()).queue_position == 2
+        handoff = await stage.request()
+        assert (handoff.queue_position, handoff.queue_minutes) == (2, 2)  # of 90 seconds
         await stage.until(lambda: "utter_handoff_queue_wait" in stage.notices())
         [values] = [each.body["values"] for _, each in stage.to_user if each.kind == "notice"]
-        assert values["queue_minutes"] == 2  # of 90 seconds
+        assert values["queue_minutes"] == 2
 
     async def test_how_it_stands_can_wait(self, stage: Stage, vendor: Vendor) -> None:
         vendor.refuse["get_chat"] = [No("internal")]
@@ -723,28 +735,21 @@ class TestWebhooks:
             await stage.until(lambda: stage.heard()[-1:] == ["hello"])
             assert stage.heard() == ["oops", *heard, "hello"]
 
-    async def test_what_the_agents_have_read(
-        self, stage: Stage, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+    async def test_what_the_agents_have_read_reaches_the_users_side(
+        self, stage: Stage, vendor: Vendor, wire: Wire
     ) -> None:
-        handoff = await talking(stage, vendor)
-        told = []
-        happened = stage.backend.happened
-
-        async def listen(event: Any) -> Any:
-            told.append(event)
-            return await happened(event)
-
-        monkeypatch.setattr(stage.backend, "happened", listen)
+        chat_id = (await talking(stage, vendor)).chat_id or ""
         first = await stage.say("one")
+        await stage.until(stage.all_sent)
         stage.pass_time(10.0)
-        await stage.say("two")
-        seen = {"user_id": AGENT, "chat_id": handoff.chat_id, "seen_up_to": rfc3339(stage.now() - 5.0)}
-        await stage.ask(signed(vendor.webhook("events_marked_as_seen", seen, handoff.chat_id or "")))
-        mine = {**seen, "user_id": chat_of(vendor).customer}
-        await stage.ask(signed(vendor.webhook("events_marked_as_seen", mine, handoff.chat_id or "")))
+        wire.fail(503, times=1, path="*/send_event")
+        await stage.say("two, which does not arrive")
+        await stage.until(lambda: is_tried_again(stage))
+        for who, until in ((chat_of(vendor).customer, 5.0), (AGENT, -5.0), (AGENT, 5.0)):
+            seen = {"user_id": who, "chat_id": chat_id, "seen_up_to": rfc3339(stage.now() + until)}
+            assert (await stage.ask(signed(vendor.webhook("events_marked_as_seen", seen, chat_id)))).status == 200
         assert first is not None
-        chat_id = handoff.chat_id or ""
-        assert told == [MessageStatus(chat_id=chat_id, message_id=first.message_id, state="read")]
+        await stage.until(lambda: reads(stage) == [first.message_id])
 
     async def test_a_joined_agent_may_be_told_again_in_any_order(self, stage: Stage, vendor: Vendor) -> None:
         handoff = await stage.request()

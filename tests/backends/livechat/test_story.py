@@ -8,11 +8,14 @@ from typing import Any
 
 import pytest
 import requests
+from playwright.sync_api import Browser, expect
 
 from rasa_handoff.testing import Call, Wire
+from tests import pages
 from tests.backends.livechat.test_livechat import section, signed
-from tests.backends.livechat.vendor import Chat, Vendor
+from tests.backends.livechat.vendor import AGENT, Chat, Vendor, now
 from tests.servers import Bot, running, until
+from tests.test_story import browser  # noqa: F401 (a fixture)
 
 USER = "ann"
 
@@ -79,6 +82,35 @@ def test_with_webhooks(tmp_path: Path, vendor: Vendor, wire: Wire) -> None:
         until(lambda: any(each.get("text") for each in bot.say("hello", USER)), what="the bot")
         assert livechat(vendor.write(chat.id, "one more thing")) == 409
         assert len(texts(chat)) == said + 1
+
+
+@pytest.mark.browser
+def test_on_the_chat_page(tmp_path: Path, vendor: Vendor, wire: Wire, browser: Browser) -> None:  # noqa: F811
+    """The place in the queue, how long it takes, who is there, and what they have read."""
+
+    def livechat(call: Call) -> None:
+        url = f"{bot.url}/webhooks/handoff/livechat/{call.path}"
+        assert requests.post(url, json=signed(call).body, timeout=30).status_code == 200
+
+    with running(Bot(tmp_path, section={"backends": {"livechat": section(wire.url)}})) as bot:
+        page = browser.new_page()
+        page.goto(f"{bot.url}/webhooks/handoff/chat/")
+        pages.user_says(page, "I want to talk to a person")
+        expect(page.get_by_text("You are number 2, about 2 min")).to_be_visible(timeout=15_000)
+        chat = the_chat(vendor)
+        livechat(vendor.take(chat.id))
+        pages.expect_talking_to(page, "Agent Smith")
+        for text in ("My bike is broken", "It is red", "And old"):
+            pages.user_says(page, text)
+        until(lambda: texts(chat)[-1] == "And old", what="the user's messages")
+        read = {"user_id": AGENT, "chat_id": chat.id, "seen_up_to": now()}
+        livechat(vendor.webhook("events_marked_as_seen", read, chat.id))
+        pages.expect_read(page, "And old")
+        pages.user_says(page, "Hello?")
+        pages.expect_sent(page, "Hello?")
+        page.reload()
+        pages.expect_read(page, "And old")
+        page.close()
 
 
 def test_without_webhooks_and_over_a_restart(tmp_path: Path, vendor: Vendor, wire: Wire) -> None:

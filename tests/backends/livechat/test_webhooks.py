@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +18,9 @@ from rasa_handoff.backends.livechat.webhooks import ACTIONS
 from rasa_handoff.model import Json
 from rasa_handoff.testing import Wire
 from tests.backends.livechat.test_livechat import SECRETS, section
-from tests.backends.livechat.vendor import CLIENT, WEBHOOK_SECRET, No, Vendor
+from tests.backends.livechat.vendor import CLIENT, PAT, WEBHOOK_SECRET, No, Vendor
 
+ROOT = Path(__file__).parents[3]
 URL = "https://bot.example.com/webhooks/handoff/livechat/webhook"
 
 
@@ -75,6 +79,28 @@ def test_all_are_registered(run: Run, vendor: Vendor) -> None:
     for each in registered.values():
         assert (each["url"], each["secret_key"], each["type"]) == (URL, WEBHOOK_SECRET, "license")
         assert each["owner_client_id"] == CLIENT
+
+
+def test_as_people_run_it(tmp_path: Path, vendor: Vendor, wire: Wire) -> None:
+    """In the bot's folder, with the secrets in the environment; nothing is printed but what was done."""
+    secret = "${LIVECHAT_PAT}"
+    settings = {"rasa_handoff.HandoffInput": whole(wire, personal_access_token=secret), "rest": None}
+    (tmp_path / "credentials.yml").write_text(yaml.safe_dump(settings))
+
+    def run(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "rasa_handoff", "livechat", *words]
+        known = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+        return subprocess.run(command, cwd=tmp_path, env=known, capture_output=True, text=True, timeout=60, check=False)
+
+    for word, count in (("register", 9), ("list", 9), ("unregister", 0), ("list", 0)):
+        ended = run(word, LIVECHAT_PAT=PAT)
+        assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
+        assert len(vendor.webhooks) == count
+        assert all(action in ended.stdout for action in ACTIONS) or word == "list"
+        assert not any(secret in ended.stdout for secret in SECRETS)
+    wrong = run("register", LIVECHAT_PAT="dal:of-somebody-else")
+    assert wrong.returncode == 1
+    assert "see account_id and personal_access_token" in wrong.stderr
 
 
 def test_what_is_registered_stays(run: Run, vendor: Vendor) -> None:

@@ -14,6 +14,7 @@ import aiohttp
 import pytest
 import pytest_asyncio
 
+from rasa_handoff import store
 from rasa_handoff.backends import settings_models
 from rasa_handoff.backends.liveperson.backend import LivePerson
 from rasa_handoff.errors import ConfigError
@@ -372,6 +373,31 @@ async def test_agents_learn_what_has_arrived_and_what_has_been_read(stage: Stage
     await stage.until(lambda: len(side.said("AcceptStatusEvent")) == 2)
     told = [(event["status"], event["sequenceList"]) for _, event in side.said("AcceptStatusEvent")]
     assert told == [("ACCEPT", [7]), ("READ", [7])]
+
+
+async def test_the_user_learns_what_agents_have_read(stage: Stage, side: LivePersonSide) -> None:
+    chat = await talking(stage, side)
+    for text in ("one", "two " * 2000, "three"):
+        await stage.say(text)
+        await stage.until(stage.all_sent)
+    numbers = [number for number, event in enumerate(side.said()) if event[1]["message"].startswith(("one", "two"))]
+
+    def read(*sequences: int) -> Call:
+        event = {"type": "AcceptStatusEvent", "status": "READ", "sequenceList": list(sequences)}
+        return messages(side.message(chat, event, 20))
+
+    assert (await tell(stage, read(*reversed(numbers), 999))).status == 200
+    await stage.restart()
+    side.now = stage.now
+    assert (await tell(stage, read(numbers[-1] + 1))).status == 200
+    assert (await tell(stage, read(numbers[0]))).status == 200  # late
+    await tell(stage, states(side.closed(chat)))
+    await stage.until(lambda: "settle" in [delivery.kind for _, delivery in stage.to_user])
+    handoff = await stage.handoff()
+    written = await stage.runtime.store.read(lambda tx: store.messages.of(tx, handoff.id))
+    texts = {each.known_as: each.text[:3] for each in written}
+    shown = [delivery.body["message_id"] for _, delivery in stage.to_user if delivery.kind == "read"]
+    assert [texts[name] for name in shown] == ["two", "thr", "one"]
 
 
 async def test_receipts_can_be_switched_off(tmp_path: Path, wire: Wire, side: LivePersonSide) -> None:

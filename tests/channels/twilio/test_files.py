@@ -105,6 +105,23 @@ async def test_a_file_that_turns_out_too_large_is_broken_off(
     server.close()
 
 
+async def test_a_player_gets_the_part_of_a_film_that_it_asks_for(line: Line, wire: Wire) -> None:
+    """Safari asks for the first two bytes, and shows nothing of a server that gives it all."""
+    film = bytes(range(256)) * 1000
+    url = await link_to(line, wire, "video/mp4")
+    serve(wire, film, "video/mp4")
+    status, body, headers = await line.download(url, Range="bytes=0-1")
+    assert (status, body, headers["Content-Range"]) == (206, film[:2], f"bytes 0-1/{len(film)}")
+    assert (headers["Content-Length"], headers["Content-Type"]) == ("2", "video/mp4")
+    assert headers["X-Content-Type-Options"] == "nosniff"
+    assert (await line.download(url, Range="bytes=100000-"))[:2] == (206, film[100_000:])
+    status, body, headers = await line.download(url, Range=f"bytes={len(film)}-")
+    assert (status, body, headers["Content-Range"]) == (416, b"", f"bytes */{len(film)}")
+    status, body, headers = await line.download(url)
+    assert (status, body) == (200, film)
+    assert (headers["Accept-Ranges"], headers["Content-Length"]) == ("bytes", str(len(film)))
+
+
 async def test_a_link_that_was_tampered_with_opens_nothing(line: Line, wire: Wire) -> None:
     url = await link_to(line, wire)
     assert (await line.download(url.replace("/media/", "/media/x")))[0] == 404

@@ -1,0 +1,49 @@
+"""Parts of files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from rasa_handoff.web.ranges import NoSuchPart, cut, wanted
+
+
+@pytest.mark.parametrize(
+    ("header", "found"),
+    [
+        ("bytes=0-1", range(2)),
+        ("bytes=0-", range(10)),
+        ("Bytes= 4-7 ", range(4, 8)),
+        ("bytes=9-100", range(9, 10)),
+        ("bytes=-3", range(7, 10)),
+        ("bytes=-30", range(10)),
+        ("bytes=5-4", None),
+        ("bytes=-", None),
+        ("bytes=0-1,3-4", None),
+        ("lines=0-1", None),
+        ("bytes=a-b", None),
+        ("", None),
+    ],
+)
+def test_what_is_asked_for(header: str, found: range | None) -> None:
+    assert wanted({"range": header}, 10) == found
+
+
+@pytest.mark.parametrize(("header", "size"), [("bytes=10-", 10), ("bytes=-0", 10), ("bytes=0-0", 0), ("bytes=-5", 0)])
+def test_what_the_file_does_not_have(header: str, size: int) -> None:
+    with pytest.raises(NoSuchPart):
+        wanted({"range": header}, size)
+
+
+def test_a_part_of_an_earlier_state_is_no_part() -> None:
+    assert wanted({"range": "bytes=0-1", "if-range": '"x"'}, 10) is None
+
+
+@pytest.mark.parametrize("part", [range(10), range(2), range(3, 4), range(2, 9), range(9, 10)])
+async def test_parts_are_cut_out_of_pieces(part: range) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for piece in (b"012", b"3", b"456", b"789"):
+            yield piece
+
+    assert b"".join([piece async for piece in cut(pieces(), part)]) == b"0123456789"[part.start : part.stop]
