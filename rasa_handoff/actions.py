@@ -262,6 +262,7 @@ class _Turn:
         values = {
             "status": handoff["status"],
             "queue_position": handoff["queue_position"],
+            "queue_minutes": handoff["queue_minutes"],
             "ticket": handoff["ticket"],
             "agent_name": handoff["agent"] or "an agent",
             "department": handoff["department"],
@@ -280,6 +281,7 @@ class _Turn:
             handoff_id=handoff["id"],
             handoff_backend=handoff["backend"],
             handoff_queue_position=handoff["queue_position"],
+            handoff_queue_minutes=handoff["queue_minutes"],
             handoff_ticket=handoff["ticket"],
             handoff_agent=handoff["agent"],
             handoff_department=handoff["department"],
@@ -323,9 +325,8 @@ _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
 
 # The Rasa server
 
-_NONE: Json = dict.fromkeys(
-    ("id", "backend", "status", "end_reason", "ticket", "agent", "department", "queue_position", "next_opening")
-)
+_FIELDS = ("id", "backend", "status", "end_reason", "ticket", "agent", "department")
+_NONE: Json = dict.fromkeys((*_FIELDS, "queue_position", "queue_minutes", "next_opening"))
 _FAILED: Json = {**_NONE, "status": Status.CLOSED.value, "end_reason": EndReason.FAILED.value}
 
 
@@ -469,6 +470,7 @@ def _read_handoff(found: Json) -> Json:
         "agent": None if agent is None else strict_json.text(agent, "shown_as", max_length=1000, required=False),
         "department": None if agent is None else strict_json.text(agent, "department", max_length=1000, required=False),
         "queue_position": strict_json.number(found, "queue_position", required=False),
+        "queue_minutes": strict_json.number(found, "queue_minutes", required=False),
         "next_opening": _local_time(found),
     }
 

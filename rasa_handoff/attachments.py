@@ -1,4 +1,4 @@
-"""What a channel says that a user's message carries beside its text."""
+"""What a user's message carries beside its text."""
 
 from __future__ import annotations
 
@@ -26,13 +26,22 @@ def in_metadata(metadata: Any) -> tuple[Attachment, ...]:
     return tuple(filter(None, map(read, found[:MOST]))) if isinstance(found, list) else ()
 
 
+def is_web_address(url: str) -> bool:
+    return _URL.fullmatch(url) is not None
+
+
 def read(told: Any) -> Attachment | None:
     """One attachment, ``{"url", "kind"?, "name"?, "mime"?}``, as a stranger wrote it; None when it is none."""
     url = told.get("url") if isinstance(told, Mapping) else None
-    if not isinstance(url, str) or len(url) > LONGEST_URL or not _URL.fullmatch(url):
+    if not isinstance(url, str) or len(url) > LONGEST_URL or not is_web_address(url):
         return None
     name, mime = _text(told.get("name")), _text(told.get("mime"))
     return Attachment(url=clean(url), kind=_kind(told.get("kind"), mime), name=name, mime=mime)
+
+
+def as_line(attachment: Attachment) -> str:
+    """*attachment* as text, for a place that takes nothing else."""
+    return f"{attachment.name}: {attachment.url}" if attachment.name else attachment.url
 
 
 def _kind(told: Any, mime: str | None) -> AttachmentKind:

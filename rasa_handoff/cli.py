@@ -23,7 +23,14 @@ from rasa_handoff.testing import agent_sides
 
 FINE, FAILED, WRONG_USAGE, UNREACHABLE, NOT_AUTHORISED = 0, 1, 2, 3, 4
 
+_DESCRIPTION = """\
+Lets a Rasa bot hand conversations over to people: sets a bot up, says what is wrong,
+shows what goes on in a running server, and puts right what is stuck.
+"""
+
 _EPILOG = """\
+rasa-handoff COMMAND --help says more of each.
+
 exit codes:
   0  done
   1  refused or failed; the message says why
@@ -73,7 +80,7 @@ def _failed(asked: argparse.Namespace, error: Exception) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="rasa-handoff",
-        description=__doc__,
+        description=_DESCRIPTION,
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -99,23 +106,33 @@ def _add(commands: Any, name: str, words: str, run: Callable[[argparse.Namespace
 def _add_remote(commands: Any, name: str, words: str, run: Callable[[argparse.Namespace], int]) -> Any:
     """A command that asks a running server."""
     command = _add(commands, name, words, run)
-    command.add_argument("--url", help="of the Rasa server; else HANDOFF_URL, else what its private file says")
-    command.add_argument("--token", help="of the server; else HANDOFF_TOKEN, else what its private file says")
+    file = f"{access.FOLDER}/{access.FILE}"
+    command.add_argument("--url", help=f"of the Rasa server (HANDOFF_URL, else what {file} says)")
+    command.add_argument("--token", help=f"of the server (HANDOFF_TOKEN, else what {file} says)")
     return command
 
 
 def _add_demo(commands: Any) -> None:
-    command = _add(commands, "demo", "start the example bot, its actions and the agent desk", _demo)
-    command.add_argument("--port", type=_port, default=5005, help="of the Rasa server (5005)")
-    command.add_argument("--actions-port", type=_port, default=5055, help="of the action server (5055)")
+    command = _add(commands, "demo", "try it: start the example bot, its actions and the agent desk", _demo)
+    command.add_argument(
+        "--port", type=_port, default=5005, metavar="NUMBER", help="of the Rasa server (default: 5005)"
+    )
+    command.add_argument(
+        "--actions-port", type=_port, default=5055, metavar="NUMBER", help="of the action server (default: 5055)"
+    )
     command.add_argument("--verbose", action="store_true", help="show all that the servers log")
     names = agent_sides.names()
-    command.add_argument("--backend", choices=names, help="a stand-in of this agent system in the place of the desk")
+    command.add_argument(
+        "--backend",
+        choices=names,
+        metavar="NAME",
+        help=f"a stand-in of this agent system in the place of the desk: {', '.join(names)}",
+    )
 
 
 def _add_init(commands: Any) -> None:
     command = _add(commands, "init", "write into a bot's files what a handoff needs", _init)
-    command.add_argument("--intent", help="one of the bot's own that means: I want a person (handoff_request)")
+    command.add_argument("--intent", help="the bot's own for: I want a person (default: handoff_request)")
     command.add_argument("--dry-run", action="store_true", help="only show what would be written")
     command.add_argument("--yes", action="store_true", help="write without asking")
     _add_places(command)
@@ -124,23 +141,27 @@ def _add_init(commands: Any) -> None:
 def _add_doctor(commands: Any) -> None:
     command = _add(commands, "doctor", "say what keeps a handoff from working, and what to do about it", _doctor)
     command.add_argument("--connect", action="store_true", help="also ask servers, databases and agent systems")
-    command.add_argument("--workers", type=_number, metavar="N", help="Rasa processes on one database (SANIC_WORKERS)")
+    command.add_argument(
+        "--workers", type=_number, metavar="N", help="Rasa processes on one database (default: SANIC_WORKERS, else 1)"
+    )
     command.add_argument("--strict", action="store_true", help="fail on warnings, too")
     _add_places(command)
 
 
 def _add_places(command: Any) -> None:
     """Where the bot's files are, named as `rasa train` and `rasa run` name them."""
-    command.add_argument("folder", nargs="?", type=Path, default=Path(), help="of the bot (this one)")
+    command.add_argument("folder", nargs="?", type=Path, default=Path(), help="of the bot (default: this one)")
     for name, words in (
-        ("credentials", "(credentials.yml)"),
-        ("endpoints", "(endpoints.yml)"),
-        ("config", "(config.yml)"),
-        ("domain", "a file or a folder (domain.yml, else domain)"),
-        ("actions", "a file or a folder (actions, else actions.py)"),
+        ("credentials", "default: credentials.yml"),
+        ("endpoints", "default: endpoints.yml"),
+        ("config", "default: config.yml"),
+        ("domain", "a file or a folder (default: domain.yml, else domain)"),
+        ("actions", "a file or a folder (default: actions, else actions.py)"),
     ):
         command.add_argument(f"--{name}", type=Path, metavar="PATH", help=words)
-    command.add_argument("--data", type=Path, nargs="+", default=[], metavar="PATH", help="files or folders (data)")
+    command.add_argument(
+        "--data", type=Path, nargs="+", default=[], metavar="PATH", help="files or folders (default: data)"
+    )
 
 
 def _add_handoffs(commands: Any) -> None:
@@ -148,23 +169,26 @@ def _add_handoffs(commands: Any) -> None:
 
 
 def _add_outbox(commands: Any) -> None:
-    outbox = commands.add_parser("outbox", help="see and retry what could not be delivered")
+    words = "see what could not be delivered, and send it again"
+    outbox = commands.add_parser("outbox", help=words, description=f"{words[0].upper()}{words[1:]}.")
     inner = outbox.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    _add_remote(inner, "list", "list the deliveries that wait or are dead", _outbox_list)
-    retry = _add_remote(inner, "retry", "send dead deliveries again", _outbox_retry)
+    _add_remote(inner, "list", "list what waits to be delivered, and what was put aside (dead)", _outbox_list)
+    retry = _add_remote(inner, "retry", "send again what was put aside", _outbox_retry)
     which = retry.add_mutually_exclusive_group(required=True)
-    which.add_argument("id", nargs="*", default=[], help="of a dead delivery, as `outbox list` shows it")
-    which.add_argument("--all", action="store_true", help="all dead deliveries")
+    which.add_argument("id", nargs="*", default=[], metavar="ID", help="of a dead delivery, as `outbox list` shows it")
+    which.add_argument("--all", action="store_true", help="all of them")
 
 
 def _add_check_settings(commands: Any) -> None:
-    command = _add(commands, "check-settings", "check the plugin's section of credentials.yml", _check_settings)
+    command = _add(
+        commands, "check-settings", "name every fault in the plugin's entry of credentials.yml", _check_settings
+    )
     _add_credentials(command)
 
 
 def _add_credentials(command: Any) -> None:
     command.add_argument(
-        "--credentials", type=Path, default=Path("credentials.yml"), metavar="FILE", help="(credentials.yml)"
+        "--credentials", type=Path, default=Path("credentials.yml"), metavar="FILE", help="default: credentials.yml"
     )
 
 
@@ -174,7 +198,8 @@ def _add_backends(commands: Any) -> None:
         brought = backends.load(name).commands()
         if not brought:
             continue
-        system = commands.add_parser(name, help=f"commands for the agent system {name}")
+        words = f"at the agent system {name}: {', '.join(each.name for each in brought)}"
+        system = commands.add_parser(name, help=words, description=f"What there is to do at the agent system {name}.")
         inner = system.add_subparsers(title="commands", metavar="COMMAND", required=True)
         for each in brought:
             _add_credentials(_add(inner, each.name, each.words, partial(_at_backend, name, each)))
@@ -239,6 +264,7 @@ Written. Next:
   rasa run actions     in one terminal, and in another:
   rasa run             then the chat page is at   http://localhost:5005/webhooks/handoff/chat/
                        and the agents' console at http://localhost:5005/webhooks/handoff/desk/
+                       (sign in with the agent's token in .rasa_handoff/access.json)
 `rasa-handoff doctor` says what else there is to know."""
 
 
@@ -377,7 +403,7 @@ def _summary(settings: Settings) -> Json:
         "backends": list(settings.backends),
         "route": [rule.to for rule in settings.route],
         "database": settings.database.partition(":")[0],
-        "deadlines": [f"{name} {_span(each.after)}" for name, each in settings.deadlines.items()],
+        "deadlines": [f"{name} {_duration(each.after)}" for name, each in settings.deadlines.items()],
         "public_url": settings.public_url or "not set",
         "chat_page": "on" if settings.chat_page else "off",
     }
@@ -434,6 +460,15 @@ def _span(seconds: float) -> str:
         if seconds >= 2 * size:
             return f"{seconds // size}{unit}"
     return f"{seconds}s"
+
+
+def _duration(seconds: float) -> str:
+    """A time span to the second: 5m, 6h 56m 40s."""
+    rest, words = round(seconds), []
+    for unit, size in (("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)):
+        number, rest = divmod(rest, size)
+        words += [f"{number}{unit}"] if number else []
+    return " ".join(words) or "0s"
 
 
 def _count(number: int, one: str, many: str) -> str:

@@ -397,6 +397,7 @@ class _Filter:
     _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
     _LOGGED = re.compile(r"\[?\d{4}-\d\d-\d\d[ T]\S+ .*?\b(?P<level>DEBUG|INFO|WARNING|ERROR|CRITICAL|[a-z]+)\b")
     _LOUD = ("WARNING", "ERROR", "CRITICAL", "warning", "error", "critical")
+    _USUAL = "Skipping validation for "  # of the action server, at each answer to a form without checks of its own
 
     def __init__(self) -> None:
         self._shown = False  #: whether the line before was
@@ -406,7 +407,7 @@ class _Filter:
         plain = self._COLOUR.sub("", line)
         logged = self._LOGGED.match(plain)
         if logged:
-            self._shown = logged["level"] in self._LOUD
+            self._shown = logged["level"] in self._LOUD and self._USUAL not in plain
         elif plain.startswith(("Traceback ", "rasa_handoff cannot start")):
             self._shown = True
         return line if self._shown else None
@@ -447,7 +448,7 @@ def _say_where_without_desk(options: Options, chat: str) -> None:
     print(
         f"""
   The user's page      {chat}
-  The agents           a stand-in of {options.backend}, whose every request and answer is printed here
+  The agents           a stand-in of {options.backend}; what goes over the wire is printed here
 
   1. On the user's page, write: I want to talk to an agent
   2. The stand-in accepts, and repeats what you write. Write bye, and it ends the chat; the bot carries on.

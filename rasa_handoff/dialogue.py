@@ -134,6 +134,7 @@ class Dialogue:
             "handoff_agent": agent.name if agent else None,
             "handoff_department": agent.department if agent else None,
             "handoff_queue_position": handoff.queue_position,
+            "handoff_queue_minutes": handoff.queue_minutes,
             "handoff_end_reason": handoff.end_reason.value if handoff.end_reason else None,
             "handoff_next_opening": handoff.notes.get("next_opening"),
         }

@@ -32,12 +32,13 @@ class ConfigError(HandoffError):
 
     Args:
         faults: one sentence each, naming the setting, the fault and the remedy.
+        file: where they are.
     """
 
-    def __init__(self, faults: list[str]) -> None:
+    def __init__(self, faults: list[str], file: str = "credentials.yml") -> None:
         self.faults = faults
         lines = "\n".join(f"  - {fault}" for fault in faults)
-        super().__init__(f"rasa_handoff cannot start with these settings (credentials.yml):\n{lines}")
+        super().__init__(f"rasa_handoff cannot start with these settings ({file}):\n{lines}")
 
 
 class FilesError(HandoffError):

@@ -62,9 +62,9 @@ class Transferred(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessageStatus(Event):
-    """What became of a message of ours."""
+    """What became of a message: one of the user's, when the agent system tells us; of an agent's, when we tell it."""
 
-    message_id: str
+    message_id: str  #: of the user's: ``Message.id``, as `Backend.send` got it; of an agent's: the event's ``event_id``
     state: Literal["submitted", "delivered", "read", "rejected"]
     cause: str | None = None
 

@@ -9,14 +9,15 @@ from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import aiohttp
 from yarl import URL
 
 from rasa_handoff.errors import FetchError
 
-TIMEOUT = 20.0  #: seconds for a whole file
+TIMEOUT = 20.0  #: seconds for a whole file, and of silence where somebody looks at it while it comes
+LONGEST = 1800.0  #: seconds for a file that somebody looks at, who may do so slowly
 _PART = 64 * 1024  #: bytes
 _LONGEST_NAME = 200
 _UNNAMED = re.compile(r"[\x00-\x1f\x7f/\\\\]+")
@@ -37,6 +38,12 @@ _NOT_PUBLIC = tuple(
         "fec0::/10",
     )
 )
+
+
+def host_of(url: str) -> str:
+    """``host:port`` of *url*, as a `Fetcher` wants to be told whom to trust."""
+    where = urlsplit(url)
+    return f"{where.hostname}:{where.port or (443 if where.scheme == 'https' else 80)}"
 
 
 def is_public(address: str) -> bool:
@@ -111,7 +118,7 @@ class Fetcher:
 
     def __init__(self, trusted: Collection[str] = (), timeout: float = TIMEOUT) -> None:
         self._trusted = frozenset(trusted)
-        self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._timeout = timeout
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -125,18 +132,28 @@ class Fetcher:
         Raises:
             FetchError: it cannot be had.
         """
-        async with self.open(url, largest, headers) as file:
+        async with self.open(url, largest, headers, longest=self._timeout) as file:
             body = b"".join([part async for part in file.parts()])
             return Fetched(body=body, mime=file.mime, name=file.name)
 
     @asynccontextmanager
     async def open(
-        self, url: str, largest: int, headers: Mapping[str, str] | None = None, redirects: int = 0
+        self,
+        url: str,
+        largest: int,
+        headers: Mapping[str, str] | None = None,
+        redirects: int = 0,
+        *,
+        proxy: str | None = None,
+        longest: float = LONGEST,
     ) -> AsyncIterator[File]:
         """A file, to be received part by part.
 
         Args:
             redirects: how many are followed; an ``Authorization`` header stays behind at another origin.
+            proxy: the owner's, which then connects in our place; only for addresses whose host is known.
+            longest: seconds for all of it. Its server may be silent for the fetcher's timeout; whoever is given
+                the parts may take them more slowly.
 
         Raises:
             FetchError: it cannot be had; its message has nothing of the address, which may hold a secret.
@@ -144,7 +161,12 @@ class Fetcher:
         where = _parsed(url)
         try:
             async with self._opened().get(
-                where, headers=headers, allow_redirects=redirects > 0, max_redirects=redirects + 1
+                where,
+                headers=headers,
+                allow_redirects=redirects > 0,
+                max_redirects=redirects + 1,
+                proxy=proxy,
+                timeout=aiohttp.ClientTimeout(total=longest, connect=self._timeout, sock_read=self._timeout),
             ) as reply:
                 if reply.status != 200:
                     raise FetchError(f"its server answered with HTTP {reply.status}")
@@ -161,7 +183,6 @@ class Fetcher:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 connector=_Guarded(self._trusted),
-                timeout=self._timeout,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 headers={"Accept-Encoding": "identity"},

@@ -164,7 +164,8 @@ class Gate:
             return not await self._left(handoff)
         if heard.unsaid:
             return True
-        said = self._hearing.message(self._intake.channel(message), handoff, heard, clean(message.text))
+        channel = self._intake.channel(message)
+        said = self._hearing.message(channel, handoff, heard, clean(message.text))
         if not said.attachments:
             said = replace(said, attachments=attachments.in_metadata(message.metadata))
         if not said.text and not said.attachments:
@@ -174,6 +175,7 @@ class Gate:
             return True
         receipt = await self._switchboard.said(message.sender_id, said, _external_id(message, heard))
         if receipt is not None:
+            channel.acknowledge(heard)
             await self._acknowledge(message, receipt)
         return receipt is not None
 

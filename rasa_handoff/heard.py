@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Sequence
 
+from rasa_handoff.attachments import is_web_address
 from rasa_handoff.channels.base import Channel, ChannelFile, Heard, pressed
 from rasa_handoff.media import Media, MediaFile, unshown
 from rasa_handoff.model import Attachment, Handoff, Message, new_id
@@ -34,6 +35,8 @@ class Hearing:
             text = clean(pressed(heard.button))
         text, to_bot = (redact_text(each, self._patterns) for each in (text, to_bot))
         carried, unseen = self._carried(channel, handoff, heard)
+        if heard.writer and (text or carried or unseen):
+            text = f"{clean(heard.writer)[:_LONGEST_NAME]}: {text}".rstrip()
         return Message(
             id=new_id(),
             who="user",
@@ -49,7 +52,10 @@ class Hearing:
         unseen: list[str] = []
         for each in heard.attachments[:_MOST_CARRIED]:
             if isinstance(each, Attachment):
-                shown.append(each)
+                # What a user's program calls an address may be a script, or the file itself.
+                known = is_web_address(each.url)
+                shown += [each] if known else []
+                unseen += [] if known else [f"[{each.kind}: the user sent it, but its address cannot be opened]"]
                 continue
             file = _file(each, channel, handoff)
             url = self._media.url(file, ours=handoff.backend == "desk")

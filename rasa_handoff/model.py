@@ -100,6 +100,7 @@ class Message:
     buttons: tuple[Button, ...] = ()
     cards: tuple[Card, ...] = ()
     to_bot: str | None = None  #: of a user: what the bot gets, where that is not *text*; empty: nothing
+    known_as: str | None = None  #: of a user: what their own side calls it
     at: float = 0.0  #: seconds since the epoch
 
 
@@ -176,6 +177,11 @@ class Handoff:
     def is_open(self) -> bool:
         return self.status is not Status.CLOSED
 
+    @property
+    def queue_minutes(self) -> int | None:
+        """How long it will take until an agent is there, where the agent system says so."""
+        return self.notes.get("queue_minutes") if self.status is Status.QUEUED else None
+
 
 Target = Literal["agent", "user"]
 
@@ -188,9 +194,9 @@ class Delivery:
     handoff_id: str
     target: Target
     seq: int
-    kind: (
-        str  #: agent: message, accepted, status, close, callback, rating; user: message, notice, state, settle, replay
-    )
+    #: To an agent: message, accepted, status, close, callback, rating;
+    #: to a user: message, notice, state, read, slots, settle, replay
+    kind: str
     message: Message | None = None
     body: Json = field(default_factory=dict)
     state: Literal["pending", "done", "dead"] = "pending"

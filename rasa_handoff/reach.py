@@ -36,6 +36,7 @@ class Reach:
             "message": self._message,
             "notice": self._notice,
             "state": self._state,
+            "read": self._read,
             "slots": self._slots,
             "settle": self._settle,
             "replay": self._replay,
@@ -69,6 +70,10 @@ class Reach:
 
     async def _state(self, handoff: Handoff, delivery: Delivery) -> None:
         await self._channels.named(handoff.channel).show(await self._intake.to(handoff, delivery.id), delivery.body)
+
+    async def _read(self, handoff: Handoff, delivery: Delivery) -> None:
+        to = await self._intake.to(handoff, delivery.id)
+        await self._channels.named(handoff.channel).mark_read(to, delivery.body)
 
     async def _slots(self, handoff: Handoff, delivery: Delivery) -> None:
         await self._dialogue.set_slots(handoff.id)

@@ -459,7 +459,7 @@ def _read_model(model: type[M], section: Any, path: Path, faults: _Faults) -> M 
 def _require_public_url(shape: _Section, known: Mapping[str, type[BaseModel]], faults: _Faults) -> None:
     needing = [name for name in shape.backends if getattr(known.get(name), "needs_public_url", False)]
     if needing and shape.public_url is None:
-        why = f"{needing[0]} gives agents links that begin with it"
+        why = f"{needing[0]} makes links that begin with it"
         faults.add(("public_url",), f"is missing; {why}; write e.g. `public_url: https://bot.example.com`")
 
 
@@ -538,6 +538,16 @@ def _read_token(text: str | None) -> str | None:
     if not re.fullmatch(r"[!-~]+", text):
         raise ValueError(f"has characters that a header cannot carry; {remedy}")
     return text
+
+
+def matching(pattern: str, remedy: str) -> Callable[[str], None]:
+    """A check that requires a whole text to match *pattern*, in ASCII; for `faults_in`."""
+
+    def check(text: str) -> None:
+        if not re.fullmatch(pattern, text, re.ASCII):
+            raise ValueError(remedy)
+
+    return check
 
 
 def require_secret(text: str) -> None:

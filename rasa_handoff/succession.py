@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -75,8 +74,10 @@ class Succession:
 
     async def _run(self) -> None:
         while True:
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._due.wait(), _LOOK_EVERY)
+            # Not `wait_for`: before Python 3.12 it may swallow a cancellation, and the server would not stop.
+            timer = asyncio.get_running_loop().call_later(_LOOK_EVERY, self._due.set)
+            await self._due.wait()
+            timer.cancel()
             self._due.clear()
             await _safely(self._take_over())
 

@@ -158,6 +158,7 @@ class Switchboard:
             handoff = self._taken_by(handoff, opened.agent)
         elif known.status is Status.REQUESTED:  # else an agent was faster than the answer
             handoff = replace(handoff, status=Status.QUEUED, queue_position=opened.queue_position)
+            handoff = _waiting_for(handoff, _minutes(opened.queue_wait))
             handoff = replace(handoff, deadlines=self._start(handoff, "accept"))
         handoff = self._tell_state(tx, handoff)
         handoff = self._update(tx, self._release(tx, known, handoff))
@@ -299,7 +300,7 @@ class Switchboard:
             return Receipt(handoff=handoff, message_id=theirs, repeat=True)
         before = handoff
         handoff = self._post_said(tx, handoff, message)
-        messages.insert(tx, handoff.id, handoff.last_seq, message)
+        messages.insert(tx, handoff.id, handoff.last_seq, replace(message, known_as=theirs))
         if handoff.status is Status.ACTIVE and "agent_reply" not in handoff.deadlines:
             handoff = replace(handoff, deadlines=self._start(handoff, "agent_reply"))
         if handoff.deadlines is before.deadlines:
@@ -456,19 +457,18 @@ class Switchboard:
     def _queue_moved(self, tx: Tx, handoff: Handoff, event: QueueMoved) -> Handoff:
         if handoff.status is not Status.QUEUED:
             return handoff
-        moved = event.position != handoff.queue_position
-        minutes = math.ceil(event.wait / 60) if event.wait else None
-        waits_else = minutes is not None and _is_news(minutes, handoff.notes.get("queue_minutes"))
+        moved, minutes = event.position != handoff.queue_position, _minutes(event.wait)
+        waits_else = minutes is not None and _is_news(minutes, handoff.notes.get("queue_minutes_said"))
         if not moved and not waits_else:
             return handoff
-        if minutes is not None:
-            handoff = replace(handoff, notes={**handoff.notes, "queue_minutes": minutes})
-        if moved:
-            handoff = self._tell_agent(tx, replace(handoff, queue_position=event.position))
+        handoff = _waiting_for(replace(handoff, queue_position=event.position), minutes)
+        handoff = self._tell_agent(tx, handoff)
         if moved and event.position is not None:
             handoff = self._notice(tx, handoff, "utter_handoff_queue_moved")
         elif waits_else:
             handoff = self._notice(tx, handoff, "utter_handoff_queue_wait")
+        if minutes is not None:
+            handoff = replace(handoff, notes={**handoff.notes, "queue_minutes_said": minutes})
         return self._update(tx, handoff)
 
     def _transferred(self, tx: Tx, handoff: Handoff, event: Transferred) -> Handoff:
@@ -498,6 +498,17 @@ class Switchboard:
         more = {"idle_seconds": event.seconds, "idle_cause": event.cause}
         return self._update(tx, self._notice(tx, handoff, "utter_handoff_agent_slow", more))
 
+    def _read_there(self, tx: Tx, handoff: Handoff, event: MessageStatus) -> Handoff:
+        """The agents have read what the user wrote, up to a message."""
+        message = messages.get(tx, handoff.id, event.message_id) if event.state == "read" else None
+        if message is None or message.known_as is None:
+            return handoff
+        now = self._now()
+        if messages.first_sight(tx, f"read there:{handoff.id}", message.id, now):
+            handoff = self._post(tx, handoff, "user", "read", {"message_id": message.known_as, "at": now})
+            handoffs.count(tx, handoff)
+        return handoff
+
     def _agent_closed(self, tx: Tx, handoff: Handoff, event: Closed) -> Handoff:
         return self._close(tx, handoff, event.reason, tell_agents="ended" in self._heard_by(handoff))
 
@@ -508,6 +519,7 @@ class Switchboard:
         Transferred: _transferred,
         AgentAway: _agent_away,
         AgentIdle: _agent_idle,
+        MessageStatus: _read_there,
         Closed: _agent_closed,
     }
 
@@ -519,7 +531,7 @@ class Switchboard:
             queue_position=None,
             accepted_at=handoff.accepted_at or self._now(),
             deadlines=self._start(handoff, "agent_reply"),
-            notes=_without(handoff.notes, "agent_left", "agent_idle", "queue_minutes"),
+            notes=_without(handoff.notes, "agent_left", "agent_idle", "queue_minutes", "queue_minutes_said"),
         )
 
     # -- the end ------------------------------------------------------------------------------
@@ -665,7 +677,7 @@ class Switchboard:
             "agent_name": handoff.agent.name if handoff.agent else None,
             "department": handoff.agent.department if handoff.agent else None,
             "queue_position": handoff.queue_position,
-            "queue_minutes": handoff.notes.get("queue_minutes"),
+            "queue_minutes": handoff.queue_minutes,
             "ticket": handoff.chat_id,
             **(more or {}),
         }
@@ -726,6 +738,7 @@ def state_of(handoff: Handoff, at: float) -> Json:
         "status": handoff.status.value,
         "agent": {"name": agent.name, "avatar_url": agent.avatar_url} if agent else None,
         "queue_position": handoff.queue_position,
+        "queue_minutes": handoff.queue_minutes,
         "end_reason": handoff.end_reason.value if handoff.end_reason else None,
         "at": at,
     }
@@ -741,6 +754,16 @@ def _ended(handoff: Handoff, reason: EndReason, now: float, *, settled: bool) ->
         queue_position=None,
         settled=settled,
     )
+
+
+def _minutes(seconds: float | None) -> int | None:
+    """An estimate as it is said; None where there is none."""
+    return math.ceil(seconds / 60) if seconds else None
+
+
+def _waiting_for(handoff: Handoff, minutes: int | None) -> Handoff:
+    """*handoff*, with what is known of how long it will take."""
+    return handoff if minutes is None else replace(handoff, notes={**handoff.notes, "queue_minutes": minutes})
 
 
 def _is_news(minutes: int, known: int | None) -> bool:

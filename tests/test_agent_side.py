@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -41,3 +42,4 @@ async def test_a_user_talks_to_the_stand_in(name: str, tmp_path: Path) -> None:
     printed = "\n".join(said)
     assert "My bike is broken" in printed
     assert not any(secret in printed for secret in secrets)
+    assert not re.search(r'"(access_)?token": "(?!\*\*\*)', printed)

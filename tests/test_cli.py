@@ -214,6 +214,38 @@ def test_a_file_that_cannot_be_used_is_explained(text: str, words: str, capsys: 
     assert "secret" not in said
 
 
+def test_the_faults_name_the_file_they_are_in(capsys: Any) -> None:
+    Path("other.yml").write_text("rasa_handoff.HandoffInput:\n  colour: red\n")
+    assert cli.main(["check-settings", "--credentials", "other.yml"]) == cli.FAILED
+    assert "(other.yml)" in capsys.readouterr().err
+
+
+def test_a_variable_in_quotes_is_a_fault_in_every_channel(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    monkeypatch.setenv("SLACK", "xoxb-1")
+    text = 'slack:\n  slack_token: "${SLACK}"\nrasa_handoff.HandoffInput:\n'
+    assert cli.main(credentials(text)) == cli.FAILED
+    assert json.loads(capsys.readouterr().out)["faults"] == [
+        "slack: ${SLACK} is in quotes, where Rasa leaves it as it is; write it without"
+    ]
+
+
+def test_the_bot_as_an_agent_needs_both_of_its_entries(capsys: Any) -> None:
+    text = "rasa_handoff.HandoffInput:\n  colour: red\n  backends: {liveperson_agent: {}}\n"
+    assert cli.main(credentials(text)) == cli.FAILED
+    assert "rasa_handoff.LivePersonAgentInput: is missing" in str(json.loads(capsys.readouterr().out)["faults"])
+    assert cli.main(credentials(text + "rasa_handoff.LivePersonAgentInput:\n")) == cli.FAILED
+    faults = "\n".join(json.loads(capsys.readouterr().out)["faults"])
+    assert "colour" in faults
+    assert "rasa_handoff.LivePersonAgentInput: account: is missing" in faults
+
+
+def test_deadlines_are_summed_up_to_the_second(capsys: Any) -> None:
+    section = "rasa_handoff.HandoffInput:\n  deadlines: {accept: 90s, user_idle: 2d}\n"
+    assert cli.main(credentials(section)) == cli.FINE
+    deadlines = json.loads(capsys.readouterr().out)["settings"]["deadlines"]
+    assert deadlines == ["accept 1m 30s", "agent_reply 6h 56m 40s", "user_idle 2d"]
+
+
 def test_a_missing_file_is_explained(capsys: Any) -> None:
     assert cli.main(["check-settings"]) == cli.FAILED
     assert "No such file or directory; name it with --credentials" in capsys.readouterr().err
@@ -258,6 +290,7 @@ some/library.py:1: DeprecationWarning: old
 Traceback (most recent call last):
 ValueError: it
 2026-11-20 06:33:04 INFO     rasa.core  - fine
+2026-11-20 06:33:05 WARNING  rasa_sdk.forms  - Skipping validation for `name`: there is no validation method specified.
 2026-11-20 06:33:05 [warning  ] structured"""
     filtered = demo._Filter()
     shown = [line.split()[-1] for line in said.splitlines() if filtered.show(line)]

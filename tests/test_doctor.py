@@ -207,6 +207,26 @@ def test_a_broken_file_is_named_and_the_rest_is_looked_at(bot: Path, name: str) 
     assert of(found, "actions_module", Level.FINE)
 
 
+@pytest.mark.parametrize(
+    "name", ["domain.yml", "credentials.yml", "endpoints.yml", "data/rules.yml", "actions/handoff.py"]
+)
+def test_what_a_broken_file_is_for_is_no_problem_of_its_own(bot: Path, name: str) -> None:
+    (bot / name).write_text("a: [secret\n")
+    problems = [each.text for each in examined(bot) if each.level is Level.PROBLEM]
+    assert len(problems) == 1, problems
+
+
+def test_a_bot_without_a_domain_is_told_so(bot: Path) -> None:
+    (bot / "domain.yml").unlink()
+    assert only(examined(bot), "files", Level.PROBLEM).text == f"There is no domain in {bot}."
+
+
+def test_a_variable_that_rasa_will_not_fill_in_is_named(bot: Path) -> None:
+    (bot / "endpoints.yml").write_text("lock_store:\n  type: redis\n  password: '${REDIS_PASSWORD}'\n")
+    found = only(examined(bot), "variables", Level.PROBLEM)
+    assert found.text == "endpoints.yml:3: ${REDIS_PASSWORD} is in quotes, where Rasa leaves it as it is."
+
+
 def test_broken_actions_are_named(bot: Path) -> None:
     (bot / "actions" / "mine.py").write_text("x = 1\ndef (\n")
     assert only(examined(bot), "files", Level.PROBLEM).text.startswith("actions/mine.py:2: is not Python")

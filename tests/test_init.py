@@ -496,7 +496,7 @@ def test_what_the_readme_says_to_paste_is_taken(tmp_path: Path) -> None:
         write(tmp_path / name, content.partition("```")[0])
     write(tmp_path / "actions.py", "from rasa_handoff.actions import *\n")
     plan = applied(tmp_path)
-    assert changed(plan, tmp_path) == {"endpoints.yml", "domain/handoff.yml", "data/handoff.yml"}
+    assert changed(plan, tmp_path) == {"domain/handoff.yml", "data/handoff.yml"}
     rules = yaml.safe_load((tmp_path / "data" / "handoff.yml").read_text())["rules"]
     assert [rule["rule"] for rule in rules] == ["Asked for a person", "The handoff is over", "Said by the plugin"]
 

@@ -40,6 +40,10 @@ def test_a_part_of_an_earlier_state_is_no_part() -> None:
     assert wanted({"range": "bytes=0-1", "if-range": '"x"'}, 10) is None
 
 
+def test_of_a_file_of_unknown_size_there_is_all_or_nothing() -> None:
+    assert wanted({"range": "bytes=0-1"}, None) is None
+
+
 @pytest.mark.parametrize("part", [range(10), range(2), range(3, 4), range(2, 9), range(9, 10)])
 async def test_parts_are_cut_out_of_pieces(part: range) -> None:
     async def pieces() -> AsyncIterator[bytes]:

@@ -101,7 +101,7 @@ class TestDefaults:
             needs_public_url: ClassVar[bool] = True
 
         models = {**MODELS, "acme": Linking}
-        with pytest.raises(ConfigError, match="public_url: is missing; acme gives agents links that begin with it"):
+        with pytest.raises(ConfigError, match="public_url: is missing; acme makes links that begin with it"):
             read_section({"backends": {"acme": {}}}, models)
         assert read_section({"public_url": "https://a.example", "backends": {"acme": {}}}, models).backends["acme"]
 

@@ -48,6 +48,7 @@ ORDER = [
     "backends.http",
     "backends.tokens",
     "backends.base",
+    "backends.user_files",
     "backends.oauth",
     "backends.sources",
     "backends.liveperson",

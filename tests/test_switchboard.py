@@ -334,7 +334,7 @@ async def test_how_long_it_will_take_is_known_with_the_place(stage: Stage) -> No
     await stage.until(lambda: stage.kinds_to_user().count("notice") == 1)
     await stage.happen(QueueMoved(chat_id=handoff.id, position=1, wait=120.0))
     await stage.until(lambda: stage.states()[-1] == ("queued", 2))
-    await stage.until(lambda: stage.kinds_to_user().count("slots") == 2)
+    await stage.until(lambda: stage.slots_set == 2)
     await stage.happen(AgentJoined(chat_id=handoff.id, agent=BO))
     await stage.until(lambda: stage.states()[-1] == ("active", None))
 

@@ -31,6 +31,7 @@ class Opened:
     #: are, and nothing of it will pass us: the handoff ends as ``handed_over``, and the bot says nothing more.
     status: Status = Status.QUEUED
     queue_position: int | None = None  #: 1 is next
+    queue_wait: float | None = None  #: estimated, seconds
     agent: Person | None = None
     notes: Json = field(default_factory=dict)  #: what the backend wants to find in ``handoff.notes``
 

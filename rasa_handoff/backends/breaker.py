@@ -50,17 +50,17 @@ class Breaker:
         try:
             yield
         except TemporaryError as error:
-            self._ended(well=error.status is not None and error.status < 500)
+            self._ended(probe, well=error.status is not None and error.status < 500)
             raise
         except BackendError:
-            self._ended(well=True)  # a host that says no is there
+            self._ended(probe, well=True)  # a host that says no is there
             raise
         except BaseException:
             if probe:  # cancelled: nothing was learned
                 self._probing = False
             raise
         else:
-            self._ended(well=True)
+            self._ended(probe, well=True)
 
     def _let_through(self, doing: str) -> bool:
         """Whether the request is the probe."""
@@ -73,12 +73,17 @@ class Breaker:
         self._probing = True
         return True
 
-    def _ended(self, *, well: bool) -> None:
-        self._probing = False
+    def _ended(self, probe: bool, *, well: bool) -> None:
+        if probe:
+            self._probing = False
         if well:
             self._failures = 0
-            return
-        self._failures += 1
+        elif probe or self._failures < _FAILURES:  # what was under way meanwhile tells nothing new
+            self._failures += 1
+            self._leave_alone()
+
+    def _leave_alone(self) -> None:
+        """For a while, if it has failed often enough."""
         if self._failures >= _FAILURES:
             pause = _FIRST_PAUSE * 2 ** min(self._failures - _FAILURES, 16)
             self._until = self._now() + jittered(min(pause, _LONGEST_PAUSE))

@@ -31,13 +31,14 @@ _TOO_MANY = 429
 class _Poller(Generic[M]):
     """Of one chat. While it waits it is a line in the event loop's timetable: no task, no connection."""
 
-    __slots__ = ("by", "dropped", "failures", "looking", "memory", "name", "since", "timer")
+    __slots__ = ("by", "dropped", "due", "failures", "looking", "memory", "name", "since", "timer")
 
     def __init__(self, name: str, memory: M, since: float) -> None:
         self.name = name
         self.memory = memory
         self.since = since
-        self.timer: asyncio.TimerHandle | None = None
+        self.timer: asyncio.Handle | None = None
+        self.due = float("inf")  #: when it goes off; the loop's time (uvloop's handles do not all tell)
         self.by = float("inf")  #: when the next look is to be, at the latest; the loop's time
         self.looking = False  #: or about to: it waits for nothing but its turn
         self.dropped = False
@@ -115,7 +116,7 @@ class Pollers(Generic[M]):
             return
         loop = asyncio.get_running_loop()
         poller.by = min(poller.by, loop.time() + after)
-        if poller.timer is not None and poller.timer.when() > poller.by:
+        if poller.timer is not None and poller.due > poller.by:
             poller.timer.cancel()
             self._wait(poller, poller.by - loop.time())
 
@@ -138,7 +139,9 @@ class Pollers(Generic[M]):
     def _wait(self, poller: _Poller[M], seconds: float) -> None:
         poller.looking = False
         if not self._stopping:
-            poller.timer = asyncio.get_running_loop().call_later(seconds, self._due, poller)
+            loop = asyncio.get_running_loop()
+            poller.due = loop.time() + seconds
+            poller.timer = loop.call_later(max(0.0, seconds), self._due, poller)
 
     def _due(self, poller: _Poller[M]) -> None:
         poller.timer = None

@@ -34,7 +34,12 @@ def value(source: str | None, request: Request) -> Any:
 def text(source: str | None, request: Request) -> str | None:
     """`value`, for a field that takes nothing but text."""
     found = value(source, request)
-    return found if found is None or isinstance(found, str) else json.dumps(found, ensure_ascii=False)
+    return None if found is None else as_text(found)
+
+
+def as_text(value: Any) -> str:
+    """A slot's value as a person reads it: text, and JSON for what is more than one value."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def require_source(source: str) -> None:

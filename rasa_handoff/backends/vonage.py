@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, Field
 
 from rasa_handoff import signing, strict_json
+from rasa_handoff.attachments import as_line
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.base import Answer, Backend, Opened, Webhook, hook
 from rasa_handoff.backends.http import OPEN_TIMEOUT, TIMEOUT, Http, answers
@@ -190,7 +191,7 @@ class Vonage(Backend):
 
     def parts(self, message: Message) -> Sequence[Message]:
         media = [each for each in message.attachments if media_kind(each)]
-        links = [_link(each) for each in message.attachments if not media_kind(each)]
+        links = [as_line(each) for each in message.attachments if not media_kind(each)]
         texts = [piece for text in (message.text, *links) if text for piece in pieces(text, LONGEST_TEXT)]
         parts = [replace(message, text=text, attachments=()) for text in texts]
         parts += [replace(message, text="", attachments=(each,)) for each in media]
@@ -369,10 +370,6 @@ def _ending(attachment: Attachment) -> str | None:
         if found:
             return found[1].lower()
     return None
-
-
-def _link(attachment: Attachment) -> str:
-    return f"{attachment.name}: {attachment.url}" if attachment.name else attachment.url
 
 
 def _part_id(message: Message, number: int) -> str:

@@ -29,7 +29,7 @@ from rasa_handoff.events import (
     Transferred,
 )
 from rasa_handoff.model import Attachment, AttachmentKind, EndReason, Handoff, Json, Message, Person, Request, Status
-from rasa_handoff.settings import faults_in, read_duration_or_off, read_url, require_secret
+from rasa_handoff.settings import faults_in, matching, read_duration_or_off, read_url, require_secret
 from rasa_handoff.store import handoffs
 
 log = logging.getLogger(__name__)
@@ -85,28 +85,20 @@ class YellowSettings(BaseModel, extra="forbid", frozen=True):
         yield from sources.faults_in_sources(self.custom_fields or {}, "custom_fields")
 
 
-def _matching(pattern: str, remedy: str) -> Callable[[str], None]:
-    def check(text: str) -> None:
-        if not re.fullmatch(pattern, text, re.ASCII):
-            raise ValueError(remedy)
-
-    return check
-
-
 _PATH = r"[\w.~-]+(/[\w.~-]+)*"
 _CHECKS: Mapping[str, Callable[[Any], object]] = {
     "url": read_url,
-    "company": _matching(r"(?s).*\S.*", "is empty; write the name that their addresses end with"),
+    "company": matching(r"(?s).*\S.*", "is empty; write the name that their addresses end with"),
     "token": require_secret,
     "webhook_token": require_secret,
     "former_webhook_token": require_secret,
-    "country_code": _matching(r"\d{1,3}", 'must be its digits; write e.g. "91"'),
-    "priority": _matching("|".join(_PRIORITIES), "must be low, medium or high"),
+    "country_code": matching(r"\d{1,3}", 'must be its digits; write e.g. "91"'),
+    "priority": matching("|".join(_PRIORITIES), "must be low, medium or high"),
     "category": sources.require_source,
-    "agent_logout": _matching("wait|end", "must be wait or end"),
+    "agent_logout": matching("wait|end", "must be wait or end"),
     "repeats_within": read_duration_or_off,
-    "typing_path": _matching(_PATH, "must be the path in front of the company's name; write e.g. sendTyping"),
-    "user_active_path": _matching(_PATH, "must be the path in front of the company's name; write e.g. isUserActive"),
+    "typing_path": matching(_PATH, "must be the path in front of the company's name; write e.g. sendTyping"),
+    "user_active_path": matching(_PATH, "must be the path in front of the company's name; write e.g. isUserActive"),
 }
 
 

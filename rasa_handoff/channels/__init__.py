@@ -95,6 +95,7 @@ class Channels:
         self._around = around
         self._settings = settings or {}
         self._made: dict[str, Channel] = {"handoff": Stream(None, around)}
+        self._unknown = Mailbox(None, around)
         self._under: dict[str, Channel] | None = None
 
     def named(self, name: str) -> Channel:
@@ -102,6 +103,8 @@ class Channels:
         made = self._made.get(name)
         if made is None:
             rasa = next((each for each in self._inputs() if each.name() == name), None)
+            if rasa is None:  # users can make names up: none of them is worth remembering
+                return self._unknown
             made = self._made[name] = self._make(rasa)
         return made
 
@@ -129,9 +132,7 @@ class Channels:
         for each in self._rasa():
             yield getattr(each, "underlying", each)  # `rasa inspect` wraps channels
 
-    def _make(self, rasa: InputChannel | None) -> Channel:
-        if rasa is None:
-            return Mailbox(None, self._around)
+    def _make(self, rasa: InputChannel) -> Channel:
         settings = self._settings.get(rasa.name())
         return kind_of(type(rasa))(rasa, replace(self._around, settings=settings))
 

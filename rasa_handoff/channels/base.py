@@ -18,7 +18,6 @@ from copy import deepcopy
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, TypeVar
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel
 from rasa.core.channels.channel import OutputChannel, UserMessage
@@ -30,6 +29,7 @@ from rasa_handoff.errors import FetchError, TemporaryError, UserAway
 from rasa_handoff.fetch import Fetcher, File
 from rasa_handoff.model import Attachment, AttachmentKind, Button, Card, Json, Message
 from rasa_handoff.store import Store
+from rasa_handoff.tasks import Tasks
 
 T = TypeVar("T")
 
@@ -79,6 +79,8 @@ class Heard:
     text: str | None = None  #: as an agent should read it; None: as Rasa's channel makes it
     attachments: tuple[Attachment | ChannelFile, ...] = ()
     button: Button | None = None  #: what the user pressed
+    writer: str | None = None  #: who of them, where several people are one user to Rasa's channel
+    query: str | None = None  #: what `Channel.acknowledge` answers, where the service waits to hear that it was taken
     dropped: bool = False  #: Rasa's channel will not tell the bot of it
     unsaid: bool = False  #: Rasa's channel makes it up: the bot is told, and an agent is not
 
@@ -129,11 +131,13 @@ class Channel:
         self.name: str = rasa.name() if rasa is not None else self.traits.name
         self.http = Http(self.name, TIMEOUT / 2)
         self.fetcher = Fetcher(self.trusted())
+        self.tasks = Tasks()
         self._there: OrderedDict[str, int] = OrderedDict()  # how many parts of a delivery the user has
         self._threads: ThreadPoolExecutor | None = None
 
     async def close(self) -> None:
         """The server stops."""
+        await self.tasks.stop()
         await self.http.close()
         await self.fetcher.close()
         if self._threads is not None:
@@ -166,6 +170,9 @@ class Channel:
         and means nothing heard.
         """
         return ()
+
+    def acknowledge(self, heard: Heard) -> None:
+        """Let the service know, in the background, that an agent gets what it waits to hear of (`Heard.query`)."""
 
     def took(self, request: Request, response: BaseHTTPResponse) -> bool:
         """Whether Rasa's channel has found *request* authentic, judging by its *response*.
@@ -241,6 +248,9 @@ class Channel:
     async def show(self, to: To, state: Json) -> None:
         """Show where the handoff stands, where the channel has a place for it."""
 
+    async def mark_read(self, to: To, read: Json) -> None:
+        """Show that the agents have read what the user wrote, up to ``read["message_id"]``, where it can be shown."""
+
     async def typing(self, to: To, typing: bool) -> None:
         """Let the user see that the agent began or stopped typing; what it raises is nobody's loss."""
 
@@ -294,12 +304,6 @@ class Threaded(OutputChannel):
     @classmethod
     def name(cls) -> str:
         return "handoff_threaded"
-
-
-def host_of(url: str) -> str:
-    """``host:port`` of *url*, as `Channel.trusted` gives it."""
-    where = urlsplit(url)
-    return f"{where.hostname}:{where.port or (443 if where.scheme == 'https' else 80)}"
 
 
 def as_responses(message: Message) -> list[Json]:

@@ -21,9 +21,9 @@ from sanic.response import BaseHTTPResponse
 from rasa_handoff import attachments
 from rasa_handoff.backends.http import Reply
 from rasa_handoff.channels.base import Channel, Heard, Threaded, To, Traits, card_text, link, place
+from rasa_handoff.channels.service import texts
 from rasa_handoff.errors import BackendError, TemporaryError, UserUnreachable
 from rasa_handoff.model import Attachment, AttachmentKind, Button, Card, Json, Message
-from rasa_handoff.pieces import pieces
 
 # Without a version Meta takes the oldest that it still has, so that none can expire under us.
 API = "https://graph.facebook.com"
@@ -119,7 +119,7 @@ class Facebook(Channel):
         except _NotTaken as error:
             if not part.instead:
                 raise UserUnreachable(str(error)) from error
-            for text in pieces(part.instead, LONGEST_TEXT):
+            for text in texts(part.instead, LONGEST_TEXT):
                 await self._send(to, {"text": text})
 
     async def typing(self, to: To, typing: bool) -> None:
@@ -242,7 +242,7 @@ def _posts(message: Message) -> Iterator[Post]:
 
 def _said(text: str, buttons: Sequence[Button]) -> Iterator[Post]:
     """A text in pieces; its choices are with the last."""
-    *before, last = pieces(text, LONGEST_TEXT) if text.strip() else [""]
+    *before, last = texts(text, LONGEST_TEXT) or [""]
     yield from (Post(message={"text": each}) for each in before)
     if buttons and len(buttons) <= _MOST_REPLIES and not any(each.url for each in buttons):
         replies = [

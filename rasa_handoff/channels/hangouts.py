@@ -23,11 +23,11 @@ from sanic.request import Request
 from sanic.response import BaseHTTPResponse
 
 from rasa_handoff.backends.tokens import Token
-from rasa_handoff.channels.base import Around, Channel, ChannelFile, Heard, Notice, To, Traits, host_of, link
+from rasa_handoff.channels.base import Around, Channel, ChannelFile, Heard, Notice, To, Traits, link
 from rasa_handoff.channels.rest import Mailbox
 from rasa_handoff.channels.service import Service, bearer, kind_of, require_path, texts
 from rasa_handoff.errors import FetchError, TemporaryError, UserAway, UserUnreachable
-from rasa_handoff.fetch import File
+from rasa_handoff.fetch import File, host_of
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
 from rasa_handoff.pieces import in_utf8
 
@@ -112,7 +112,8 @@ class Hangouts(Mailbox, Service):
             return (_said(event["message"]),)
         sender_id = str(event["user"]["displayName"])
         if event["type"] == "CARD_CLICKED":
-            return (Heard(sender_id=sender_id, button=_pressed(event["action"])),)
+            clicked = (event.get("eventTime"), (event.get("message") or {}).get("name"))
+            return (Heard(sender_id=sender_id, id=" ".join(filter(None, clicked)), button=_pressed(event["action"])),)
         return (Heard(sender_id=sender_id, unsaid=True),)
 
     def took(self, request: Request, response: BaseHTTPResponse) -> bool:

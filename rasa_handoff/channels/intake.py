@@ -86,16 +86,16 @@ class Intake:
         webhook = _CURRENT.get()
         if webhook is None or webhook.request is not request:
             return None
-        dropped = [each for each in webhook.heard if each.dropped]
-        if not dropped or not webhook.channel.took(request, response):
+        if not webhook.channel.took(request, response):
             return None
+        dropped = [each for each in webhook.heard if each.dropped]
         try:
             taken = [await self._taken(webhook.channel, each) for each in dropped]
         except Exception as error:
             log.error("intake.not_taken channel=%s error=%s", webhook.channel.name, type(error).__name__)
             return text("", 503)  # whoever sends webhooks sends this one again
         failed = not 200 <= response.status < 300
-        return text("", 200) if failed and all(taken) else None
+        return text("", 200) if failed and taken and all(taken) else None
 
     async def _taken(self, channel: Channel, heard: Heard) -> bool:
         return self._take_in is not None and await self._take_in(channel, heard)
@@ -114,9 +114,16 @@ class Intake:
 
     async def hand_over(self, message: UserMessage) -> None:
         """Give the user what waits for them, where it could not come by itself."""
-        collects = isinstance(message.output_channel, CollectingOutputChannel)
-        if message.output_channel is not None and (collects or isinstance(self.channel(message), Mailbox)):
-            await hand_over(self._store, message.sender_id, message.output_channel)
+        here, collects = self.channel(message), isinstance(message.output_channel, CollectingOutputChannel)
+        if message.output_channel is None or not (collects or isinstance(here, Mailbox)):
+            return
+
+        def is_theirs(channel: str) -> bool:
+            # Who writes to Rasa's rest channel can take any name, and that of a user of another channel, too.
+            there = self.channels.named(channel)
+            return there is here or there.rasa is None
+
+        await hand_over(self._store, message.sender_id, message.output_channel, is_theirs)
 
     def keep_address(self, message: UserMessage) -> Awaitable[object] | None:
         """Begin to keep how the user is reached; what it gives is for `kept`."""

@@ -14,10 +14,10 @@ from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.core.channels.mattermost import MattermostBot
 from sanic.request import Request
 
-from rasa_handoff.channels.base import ChannelFile, Heard, To, Traits, card_text, host_of, link
+from rasa_handoff.channels.base import ChannelFile, Heard, To, Traits, card_text, link
 from rasa_handoff.channels.service import Service, bearer, texts
 from rasa_handoff.errors import FetchError, UserAway
-from rasa_handoff.fetch import File
+from rasa_handoff.fetch import File, host_of
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
 
 _ID = re.compile("[a-z0-9]{26}")  #: https://developers.mattermost.com/api-documentation/#/#schema

@@ -17,10 +17,10 @@ from rasa.core.channels.rocketchat import RocketChatBot
 from sanic.request import Request
 
 from rasa_handoff.backends.tokens import Token
-from rasa_handoff.channels.base import Around, ChannelFile, Heard, To, Traits, card_text, host_of
+from rasa_handoff.channels.base import Around, ChannelFile, Heard, To, Traits, card_text
 from rasa_handoff.channels.service import Service, kind_of, require_path, texts
 from rasa_handoff.errors import FetchError, TemporaryError, UserUnreachable
-from rasa_handoff.fetch import File
+from rasa_handoff.fetch import File, host_of
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
 
 _LONGEST_TEXT = 5000  #: Message_MaxAllowedSize, https://docs.rocket.chat/docs/message
@@ -44,7 +44,7 @@ class RocketChat(Service):
         ),
         limits=(
             "Rasa's channel does not check the webhook's token: let nobody but Rocket.Chat reach its address.",
-            "A room is one conversation: everybody in it is the user.",
+            "A room is one conversation: everybody in it is the user; the agent reads who writes.",
             "Rocket.Chat's REST API has no typing indicator.",
         ),
         sources=(
@@ -186,6 +186,7 @@ def _from_room(output: Json) -> Heard:
         id=None if output.get("isEdited") else output.get("message_id"),  # an edit is worth reading, too
         text=output.get("text") or "",
         attachments=tuple(_files(output.get("message") or {})),
+        writer=output.get("user_name") if output.get("channel_name") else None,  # a direct message has no such name
     )
 
 

@@ -24,7 +24,7 @@ from rasa_handoff.backends.http import retry_after
 from rasa_handoff.channels.base import Around, Channel, ChannelFile, Heard, To, Traits
 from rasa_handoff.channels.service import bearer, kind_of, require_host, texts
 from rasa_handoff.errors import FetchError, TemporaryError, UserUnreachable
-from rasa_handoff.fetch import File
+from rasa_handoff.fetch import File, host_of
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
 
 _LONGEST_TEXT = 3000  #: characters of a section, https://docs.slack.dev/reference/block-kit/blocks/section-block
@@ -58,7 +58,6 @@ class Slack(Channel):
             "In a channel, a reply without a mention of the bot reaches the agent only with "
             "`conversation_granularity: thread` and in that thread: elsewhere it is meant for others.",
             "Slack has no typing indicator for bots.",
-            "Files are fetched without the `proxy` of credentials.yml.",
         ),
         sources=(
             "https://docs.slack.dev/reference/methods/chat.postMessage",
@@ -144,7 +143,8 @@ class Slack(Channel):
     async def open(self, reference: Json) -> AsyncIterator[File]:
         url = reference["url"] if "url" in reference else await self._found(reference["id"])
         require_host(url, *_HOSTS)
-        async with self.fetcher.open(url, self.around.largest_file, bearer(self.rasa.slack_token)) as file:
+        token, proxy = bearer(self.rasa.slack_token), self.rasa.proxy
+        async with self.fetcher.open(url, self.around.largest_file, token, proxy=proxy) as file:
             if file.mime == "text/html" != reference.get("mime"):
                 raise FetchError("it is Slack's sign-in page: the bot token lacks the scope files:read")
             yield file
@@ -159,7 +159,7 @@ class Slack(Channel):
         return str(file.get("url_private_download") or file.get("url_private") or "")
 
     def trusted(self) -> Collection[str]:
-        return (f"{_FILES}:443",)
+        return (f"{_FILES}:443", *([host_of(self.rasa.proxy)] if self.rasa.proxy else ()))
 
     # -- what they get ------------------------------------------------------------------------
 

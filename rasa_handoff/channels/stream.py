@@ -39,6 +39,9 @@ class Stream(Channel):
     async def show(self, to: To, state: Json) -> None:
         await self._append(to, "handoff", state)
 
+    async def mark_read(self, to: To, read: Json) -> None:
+        await self._append(to, "read", read)
+
     async def _append(self, to: To, event: str, data: Json) -> None:
         now, waits = self.around.now(), self.waits and event == "message"
         await self.around.store.write(

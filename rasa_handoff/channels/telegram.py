@@ -10,6 +10,7 @@ is Rasa's channel without that.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -25,11 +26,14 @@ from sanic.request import Request
 from sanic.response import BaseHTTPResponse
 
 from rasa_handoff.backends.http import Reply
-from rasa_handoff.channels.base import Around, Channel, ChannelFile, Heard, To, Traits, card_text, host_of, link, place
-from rasa_handoff.errors import BackendError, FetchError, TemporaryError, UserUnreachable
-from rasa_handoff.fetch import File
+from rasa_handoff.channels.base import Around, Channel, ChannelFile, Heard, To, Traits, card_text, link, place
+from rasa_handoff.channels.service import texts
+from rasa_handoff.errors import BackendError, FetchError, HandoffError, TemporaryError, UserUnreachable
+from rasa_handoff.fetch import File, host_of
 from rasa_handoff.model import Attachment, AttachmentKind, Button, Card, Json, Message
 from rasa_handoff.pieces import pieces
+
+log = logging.getLogger(__name__)
 
 API = "https://api.telegram.org"
 LONGEST_TEXT = 4096  #: UTF-16 units (https://core.telegram.org/bots/api#sendmessage)
@@ -94,6 +98,7 @@ class Telegram(Channel):
         limits=(
             "Bots cannot get files of users that are larger than 20 MB.",
             "Files of agents that Telegram does not take by their address (most documents) come as links.",
+            "A group is one conversation: everybody in it is the user; the agent reads who writes.",
             "Rasa's channel does not check where a webhook comes from: keep its address to yourself.",
         ),
         sources=("https://core.telegram.org/bots/api",),
@@ -136,18 +141,36 @@ class Telegram(Channel):
         sender_id, event_id = str(message["chat"]["id"]), f"update:{update['update_id']}"
         query = update.get("callback_query")
         if query:
-            return (Heard(sender_id=sender_id, id=event_id, button=_pressed(query)),)
+            writer = _writer(message["chat"], query)
+            return (
+                Heard(sender_id=sender_id, id=event_id, button=_pressed(query), writer=writer, query=str(query["id"])),
+            )
         told = "edited_message" in update or "text" in message or "location" in message
         said = Heard(
             sender_id=sender_id,
             id=event_id,
             text=_text(message),
             attachments=tuple(_attachments(message)),
+            writer=_writer(message["chat"], message),
             dropped=not told,
         )
         if message.get("text") == "/restart":  # Rasa's channel has the bot begin again by itself
             return (said, Heard(sender_id=sender_id, id=f"{event_id}:start", unsaid=True))
         return (said,)
+
+    def acknowledge(self, heard: Heard) -> None:
+        """Without an answer the button that was pressed goes on spinning.
+
+        https://core.telegram.org/bots/api#answercallbackquery
+        """
+        if heard.query is not None:
+            self.tasks.start(self._answer(heard.query))
+
+    async def _answer(self, query_id: str) -> None:
+        try:
+            await self._call("answer a pressed button", "answerCallbackQuery", {"callback_query_id": query_id})
+        except HandoffError as error:  # too late, mostly; it stops spinning by itself then
+            log.debug("telegram.not_answered %s", error)
 
     def took(self, request: Request, response: BaseHTTPResponse) -> bool:
         """Rasa refuses with ``200 failed``."""
@@ -165,6 +188,8 @@ class Telegram(Channel):
             answer = await self._call("open a file", "getFile", {"file_id": file_id})
         except (BackendError, UserUnreachable) as error:
             raise FetchError(f"its channel does not give it: {error}") from None
+        if "file_path" not in answer:
+            raise FetchError("its channel does not give it")
         return str(answer["file_path"])
 
     # -- what they get ------------------------------------------------------------------------
@@ -175,7 +200,8 @@ class Telegram(Channel):
         return self._output
 
     def parts(self, message: Message) -> Sequence[Call]:
-        return [*_texts(message), *map(_file, message.attachments), *map(_card, message.cards)]
+        cards = [call for card in message.cards for call in _card(card)]
+        return [*_texts(message.text, message.buttons), *map(_file, message.attachments), *cards]
 
     async def put(self, to: To, part: Call) -> None:
         try:
@@ -262,6 +288,11 @@ def _message_in(update: Json) -> Json:
     return query.get("message") or update.get("edited_message") or update.get("message") or {}
 
 
+def _writer(chat: Json, said: Json) -> str | None:
+    """Who wrote or pressed *said*, in a chat of several."""
+    return str((said.get("from") or {}).get("first_name") or "") or None if chat.get("type") != "private" else None
+
+
 def _pressed(query: Json) -> Button:
     payload = str(query.get("data") or "")
     rows = ((query.get("message") or {}).get("reply_markup") or {}).get("inline_keyboard") or []
@@ -342,30 +373,36 @@ _READERS: dict[str, Callable[[Any], Attachment | ChannelFile]] = {
 # -- ours, as theirs ------------------------------------------------------------------------------
 
 
-def _texts(message: Message) -> Iterator[Call]:
+def _texts(text: str, buttons: Sequence[Button]) -> Iterator[Call]:
     """The text in pieces; the buttons are below the last."""
-    markup = _markup(message.buttons)
-    found = pieces(message.text, LONGEST_TEXT) if message.text.strip() else ["…"] if markup else []
+    markup = _markup(buttons)
+    found = texts(text, LONGEST_TEXT) or (["…"] if markup else [])
     for number, text in enumerate(found, 1):
         yield Call(method="sendMessage", params={"text": text, **(markup if number == len(found) else {})})
 
 
 def _file(attachment: Attachment) -> Call:
-    said = {"text": link(attachment)[:LONGEST_TEXT]}
+    said = {"text": pieces(link(attachment), LONGEST_TEXT)[0]}
     if attachment.kind not in _METHODS:
         return Call(method="sendMessage", params=said)
     method, param = _METHODS[attachment.kind]
-    name = {"caption": attachment.name[:LONGEST_CAPTION]} if attachment.name and attachment.kind != "image" else {}
+    shown = attachment.name if attachment.kind != "image" else None
+    name = {"caption": pieces(shown, LONGEST_CAPTION)[0]} if shown else {}
     return Call(method=method, params={param: attachment.url, **name}, instead=said)
 
 
-def _card(card: Card) -> Call:
-    text, markup = card_text(card) or "…", _markup(card.buttons)
-    said = {"text": text[:LONGEST_TEXT], **markup}
+def _card(card: Card) -> Iterator[Call]:
+    """A picture with all of the text below it; or by itself, where there is more of that than fits."""
+    text = card_text(card) or "…"
     if not card.image_url:
-        return Call(method="sendMessage", params=said)
-    shown = {"photo": card.image_url, "caption": text[:LONGEST_CAPTION], **markup}
-    return Call(method="sendPhoto", params=shown, instead=said)
+        yield from _texts(text, card.buttons)
+    elif pieces(text, LONGEST_CAPTION) == [text]:
+        shown = {"caption": text, **_markup(card.buttons)}
+        said = {"text": text, **_markup(card.buttons)}
+        yield Call(method="sendPhoto", params={"photo": card.image_url, **shown}, instead=said)
+    else:
+        yield _file(Attachment(url=card.image_url, kind="image"))
+        yield from _texts(text, card.buttons)
 
 
 def _markup(buttons: Sequence[Button]) -> Json:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
+from pydantic import BaseModel
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from sanic.request import Request
 from sanic.response import BaseHTTPResponse
@@ -34,16 +35,16 @@ from rasa_handoff.channels.base import (
     To,
     Traits,
     card_text,
-    host_of,
     link,
     place,
 )
+from rasa_handoff.channels.service import texts
 from rasa_handoff.errors import BackendError, FetchError, TemporaryError, UserUnreachable
-from rasa_handoff.fetch import File
+from rasa_handoff.fetch import File, host_of
 from rasa_handoff.model import Attachment, AttachmentKind, Button, Json, Message
-from rasa_handoff.pieces import pieces
 
 API = "https://api.twilio.com"
+MESSAGING = "https://messaging.twilio.com"
 LONGEST_TEXT = 1600  #: characters (https://www.twilio.com/docs/api/errors/21617)
 WINDOW = 24 * 3600.0  #: seconds after a WhatsApp user's last message in which anything can be written to them
 LOOKS = (1.0, 2.0)  #: seconds after which it is looked whether WhatsApp took a message
@@ -52,6 +53,7 @@ _WHATSAPP = "whatsapp:"
 _MOST_FILES = 10  #: of a message
 _REMEMBERED = 10_000  #: users
 _THEIRS = re.compile(r"api\.[a-z0-9-]+\.twilio\.com")  #: the API's hosts in other regions than the first
+_MEDIUM = re.compile(r"/[0-9-]+/Accounts/\w+/Messages/\w+/Media/\w+")  #: and nothing else of the account's
 
 # Twilio's number of what will never work (https://www.twilio.com/docs/api/errors) -> what an agent understands.
 _NEVER = {
@@ -81,19 +83,35 @@ class Sms:
     instead: str = ""  #: what to say when the file is not taken
 
 
+class Settings(BaseModel, extra="forbid"):
+    """``channels: {twilio: …}`` in our section."""
+
+    whatsapp_typing: bool = False
+    #: Whether WhatsApp users see that the agent is typing, and that their last message was read. A public beta of
+    #: Twilio's, and not for what falls under HIPAA or PCI
+    #: (https://www.twilio.com/docs/whatsapp/api/typing-indicators-resource, read 2026-11).
+
+
 class Twilio(Channel):
     """People with a phone number, or on WhatsApp."""
 
+    settings_model = Settings
     traits = Traits(
         name="twilio",
         push="yes: by SMS, or WhatsApp within 24 hours after the user last wrote",
         hears=("image", "file", "audio", "voice message", "video", "location", "contact", "pressed button"),
         shows=("image", "file", "audio", "video", "buttons as lines of text", "cards as text"),
+        typing=True,
         longest_text=LONGEST_TEXT,
-        needs=("`public_url`, for agents at another system than the desk to see files of users.",),
+        needs=(
+            "`public_url`, for agents at another system than the desk to see files of users.",
+            "`channels: {twilio: {whatsapp_typing: true}}` in our section, for WhatsApp users to see that the agent is "
+            "typing: a public beta of Twilio's, which is not for what falls under HIPAA or PCI.",
+        ),
         limits=(
             "WhatsApp: a message that is not a template does not reach a user who has not written for 24 hours; the "
             "agent is told so.",
+            "SMS has no typing indicator.",
             "Files by MMS only where the carrier has it (USA, Canada, Australia); elsewhere they come as links.",
             "Rasa's channel does not check where a webhook comes from: keep its address to yourself.",
         ),
@@ -101,12 +119,13 @@ class Twilio(Channel):
             "https://www.twilio.com/docs/messaging/guides/webhook-request",
             "https://www.twilio.com/docs/messaging/api/message-resource",
             "https://www.twilio.com/docs/api/errors/63016",
+            "https://www.twilio.com/docs/whatsapp/api/typing-indicators-resource",
         ),
     )
 
     def __init__(self, rasa: Any, around: Around) -> None:
         super().__init__(rasa, around)
-        self._wrote: OrderedDict[str, float] = OrderedDict()  # when a user last did
+        self._wrote: OrderedDict[str, tuple[float, str | None]] = OrderedDict()  # when a user last did, and its id
 
     def trusted(self) -> Collection[str]:
         return (host_of(API),)
@@ -115,11 +134,12 @@ class Twilio(Channel):
 
     def address(self, message: UserMessage, request: Request | None) -> Json | None:
         """The number that the user wrote to, where it is not the one in credentials.yml."""
-        self._wrote[message.sender_id] = self.around.now()
+        form = request.form if request is not None else {}
+        self._wrote[message.sender_id] = self.around.now(), form.get("MessageSid")
         self._wrote.move_to_end(message.sender_id)
         if len(self._wrote) > _REMEMBERED:
             self._wrote.popitem(last=False)
-        number = request.form.get("To") if request is not None else None
+        number = form.get("To")
         return {"number": number} if number and number != self.rasa.twilio_number else None
 
     def heard(self, request: Request) -> Sequence[Heard]:
@@ -176,6 +196,16 @@ class Twilio(Channel):
                 raise UserUnreachable(str(error)) from error
             await self._send(to, Sms(text=part.instead))
 
+    async def typing(self, to: To, typing: bool) -> None:
+        """It shows for 25 seconds, or until the message is there, as an answer to what the user last wrote."""
+        message_id = self._wrote.get(to.sender_id, (0.0, None))[1]
+        wanted = self.around.settings is not None and self.around.settings.whatsapp_typing
+        if typing and wanted and message_id and to.sender_id.startswith(_WHATSAPP):
+            doing = "show that the agent types"
+            form = {"messageId": message_id, "channel": "whatsapp"}
+            url = f"{MESSAGING}/v2/Indicators/Typing.json"
+            await self.http.ask(doing, "POST", url, form=form, headers=self._credentials(), heed=False)
+
     async def _send(self, to: To, part: Sms) -> None:
         form = {"To": to.sender_id, "From": self._number(to), "Body": part.text, "MediaUrl": part.media_url}
         made = await self._ask("send a message", "POST", "Messages.json", {k: v for k, v in form.items() if v})
@@ -193,7 +223,7 @@ class Twilio(Channel):
             raise _refusal("send a message", made.get("error_code"), None)
 
     def _wrote_lately(self, sender_id: str) -> bool:
-        return self.around.now() - self._wrote.get(sender_id, 0.0) < WINDOW
+        return self.around.now() - self._wrote.get(sender_id, (0.0, None))[0] < WINDOW
 
     def _number(self, to: To) -> str:
         return str((to.address or {}).get("number") or self.rasa.twilio_number)
@@ -256,7 +286,8 @@ def _files(form: Any) -> Iterator[ChannelFile]:
 
 def _is_theirs(url: str) -> bool:
     where = urlsplit(url)
-    return url.startswith(f"{API}/") or (where.scheme == "https" and bool(_THEIRS.fullmatch(where.netloc)))
+    known = url.startswith(f"{API}/") or (where.scheme == "https" and _THEIRS.fullmatch(where.netloc))
+    return bool(known and _MEDIUM.fullmatch(where.path))
 
 
 # -- ours, as theirs ------------------------------------------------------------------------------
@@ -275,7 +306,7 @@ def _parts(message: Message) -> Iterator[Sms]:
 
 
 def _texts(text: str) -> Iterator[Sms]:
-    for piece in pieces(text, LONGEST_TEXT) if text else ():
+    for piece in texts(text, LONGEST_TEXT):
         yield Sms(text=piece)
 
 

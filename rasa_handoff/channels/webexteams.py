@@ -38,7 +38,7 @@ class WebexTeams(Service):
         longest_text=_LONGEST_TEXT,
         needs=("A webhook for the resource `messages` with the event `created`.",),
         limits=(
-            "A room is one conversation: everybody in it who mentions the bot is the user.",
+            "A room is one conversation: everybody in it who mentions the bot is the user; the agent reads who writes.",
             "Rasa's channel does not check the webhook's signature; it asks Webex for the message, though.",
             "Buttons are a list to read, but for those with a link: Rasa's channel cannot take what is pressed.",
             "Webex has no typing indicator for bots.",
@@ -77,7 +77,8 @@ class WebexTeams(Service):
         data = request.json["data"]
         urls = data.get("files") or self._files.get(data["id"], ())
         files = tuple(ChannelFile(reference={"url": each}) for each in urls)
-        return (Heard(sender_id=str(data["roomId"]), id=data["id"], attachments=files),)
+        writer = data.get("personEmail") if data.get("roomType") == "group" else None
+        return (Heard(sender_id=str(data["roomId"]), id=data["id"], attachments=files, writer=writer),)
 
     @asynccontextmanager
     async def open(self, reference: Json) -> AsyncIterator[File]:

@@ -171,8 +171,14 @@ def add_message(tx: Tx, message: DeskMessage) -> bool:
         return False
     if message.who != "system":
         sql = _USER_WROTE if message.who == "user" else _AGENT_WROTE
-        tx.run(sql, {"id": message.chat_id, "text": message.text[:200], "at": message.at})
+        tx.run(sql, {"id": message.chat_id, "text": _in_short(message), "at": message.at})
     return True
+
+
+def _in_short(message: DeskMessage) -> str:
+    """What a list of chats shows of it: its words, else the names of its files."""
+    names = [each["name"] or each["kind"] for each in message.attachments]
+    return (message.text or ", ".join(names))[:200]
 
 
 def message(tx: Tx, message_id: str) -> DeskMessage | None:

@@ -14,28 +14,30 @@ _LINE = f"from {OURS} import *"
 
 
 def look(case: Case) -> Iterator[Finding]:
-    yield _code(case)
-    yield from _endpoint(case)
+    yield from _code(case)
+    if case.project.can_read(case.project.places.endpoints):
+        yield from _endpoint(case)
 
 
-def _code(case: Case) -> Finding:
-    actions, places = case.project.actions, case.project.places
+def _code(case: Case) -> Iterator[Finding]:
+    actions = case.project.actions
+    where = case.project.places.shown(actions.path)
     if actions.serves_ours:
-        return fine("actions_module", f"{places.shown(actions.path)} serves the plugin's actions")
-    if actions.files:
-        where = places.shown(actions.path)
-        return problem(
+        yield fine("actions_module", f"{where} serves the plugin's actions")
+    elif not actions.files:
+        yield warning(
+            "actions_module",
+            f"The action server's code is not here ({where}).",
+            "See that it has this line, or name it with --actions:",
+            [_LINE],
+        )
+    elif not actions.faults:  # else it may well serve them
+        yield problem(
             "actions_module",
             f"{where} does not serve the plugin's actions.",
             "rasa-handoff init does it, or add to a file of it:",
             [_LINE],
         )
-    return warning(
-        "actions_module",
-        f"The action server's code is not here ({places.shown(actions.path)}).",
-        "See that it has this line, or name it with --actions:",
-        [_LINE],
-    )
 
 
 def _endpoint(case: Case) -> Iterator[Finding]:

@@ -88,7 +88,9 @@ def _described(name: str, traits: Traits) -> Finding:
     return warning(
         name,
         f"{name}: agents do not reach users who do not write{_how(how)}",
-        traits.limits[0] if limits else "For users to hear at once, add the plugin's own channel, or socketio.",
+        traits.limits[0]
+        if limits
+        else "Where users are to hear at once, let them write by the plugin's own channel, or by socketio.",
         details=[*facts, *limits[1:]],
     )
 

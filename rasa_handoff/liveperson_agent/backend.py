@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from pydantic import BaseModel
 
+from rasa_handoff.backends import sources
 from rasa_handoff.backends.base import Backend, Opened
 from rasa_handoff.errors import BackendError, ChatGone, TemporaryError, Unavailable
 from rasa_handoff.liveperson_agent import chats, reading
@@ -97,7 +97,7 @@ class LivePersonAgent(Backend):
 
 def note(settings: BackendSettings, request: Request) -> str:
     """What the agent reads when the chat arrives: why, what the bot knows, and what was said."""
-    known = [f"{name}: {_text(value)}" for name, value in request.parameters.items()]
+    known = [f"{name}: {sources.as_text(value)}" for name, value in request.parameters.items()]
     lines = request.transcript[-settings.transcript_lines :] if settings.transcript_lines else ()
     said = [f"{_WHO.get(line.who, line.who)}: {line.text}" for line in lines]
     head = "\n".join([settings.note, *(["", "What the bot knows:", *known] if known else [])])[:_LONGEST_NOTE]
@@ -113,10 +113,6 @@ def _newest(lines: list[str], room: int) -> list[str]:
             break
         kept.insert(0, line)
     return kept
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _number(id: str) -> int | str:

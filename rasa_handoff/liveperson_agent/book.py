@@ -102,13 +102,14 @@ class Book:
 
         await self._do(delete)
 
-    async def forget_others(self, chat_ids: Iterable[str]) -> None:
-        """Forget every chat but these."""
+    async def forget_others(self, chat_ids: Iterable[str]) -> list[str]:
+        """Forget every chat but these; which they were."""
         keep = set(chat_ids)
         rows = await self._do(lambda: self._connection.all("SELECT chat_id FROM chats", {}))
-        for (chat_id,) in rows:
-            if chat_id not in keep:
-                await self.forget(chat_id)
+        others = [chat_id for (chat_id,) in rows if chat_id not in keep]
+        for chat_id in others:
+            await self.forget(chat_id)
+        return others
 
     async def _do(self, work: Callable[[], T]) -> T:
         """In the one thread that waits for the disk, so that nobody else does; each statement is a transaction."""

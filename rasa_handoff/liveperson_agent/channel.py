@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from sanic.response import HTTPResponse
 
 from rasa_handoff.backends.http import Http
 from rasa_handoff.backends.liveperson.domains import Domains
-from rasa_handoff.channel import CannotStart
-from rasa_handoff.errors import ConfigError, StoreError, UserUnreachable
+from rasa_handoff.channel import CannotStart, HandoffInput
+from rasa_handoff.errors import ConfigError, StoreError, UnknownChat, UserUnreachable
 from rasa_handoff.liveperson_agent import lines, settings
 from rasa_handoff.liveperson_agent.book import Book
 from rasa_handoff.liveperson_agent.chat import Chat, Heard
@@ -25,7 +25,7 @@ from rasa_handoff.liveperson_agent.chats import Chats, chat_of, left_chat
 from rasa_handoff.liveperson_agent.session import WHO, Session
 from rasa_handoff.liveperson_agent.settings import ChannelSettings
 from rasa_handoff.liveperson_agent.visitors import value_at
-from rasa_handoff.model import Json
+from rasa_handoff.model import EndReason, Json
 from rasa_handoff.web import logs
 from rasa_handoff.web.answers import answering, as_json
 
@@ -124,6 +124,10 @@ class Choices:
         """What *text*, the next line of the visitor, means: a button's payload, or itself."""
         return self._shown.pop(sender_id, {}).get(text.strip().rstrip(".").casefold(), text)
 
+    def forget(self, sender_id: str) -> None:
+        """The chat is over."""
+        self._shown.pop(sender_id, None)
+
 
 class ChatOutput(OutputChannel):
     """What the bot says becomes lines of the chat that the conversation is."""
@@ -213,3 +217,21 @@ class RasaBot:
     async def has_heard(self, chat: Chat, line: Heard) -> bool:
         tracker = await self._app.ctx.agent.processor.get_tracker(chat.sender_id)
         return any(isinstance(event, UserUttered) and event.message_id == line.id for event in tracker.events)
+
+    async def over(self, sender_id: str, *, gone: bool) -> None:
+        """End the handoff in which a visitor was who has gone."""
+        self._channel.choices.forget(sender_id)
+        for plugin in self._plugins() if gone else ():
+            try:
+                await plugin.running().switchboard.close(EndReason.USER_LEFT, sender_id=sender_id)
+            except UnknownChat:
+                continue  # it was the bot's
+            except StoreError as error:
+                log.warning("liveperson_agent.handoff_goes_on sender_id=%r %s", sender_id, error)
+
+    def _plugins(self) -> Iterator[HandoffInput]:
+        """The plugin's own channel, where it is switched on."""
+        for channel in self._app.ctx.input_channels:
+            channel = getattr(channel, "underlying", channel)  # `rasa inspect` wraps channels
+            if isinstance(channel, HandoffInput):
+                yield channel

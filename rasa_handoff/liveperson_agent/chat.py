@@ -51,6 +51,9 @@ class Bot(Protocol):
     async def has_heard(self, chat: Chat, line: Heard) -> bool:
         """Whether it took the line before the server was restarted."""
 
+    async def over(self, sender_id: str, *, gone: bool) -> None:
+        """The conversation's chat is over: the visitor has *gone*, or is with somebody else."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Around:
@@ -63,6 +66,7 @@ class Around:
     sleep: Sleep  #: waits so many seconds
     agents: Callable[[], Json]  #: who else is there, for the bot
     left: Callable[[Chat], None]  #: told which chat was transferred
+    over: Callable[[Chat], Coroutine[Any, Any, None]]  #: told which chat has ended, for us
 
 
 class Chat:
@@ -153,6 +157,7 @@ class Chat:
                 task.cancel()
             await asyncio.gather(over, *tasks, return_exceptions=True)
         await self._book.forget(self.id)
+        await self._guarded(self._around.over(self))
         log.info("liveperson_agent.over chat=%s left=%s", self.id, self.has_left)
 
     async def _finish(self, hearing: asyncio.Task[None]) -> None:

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 PREFIX = "liveperson-"  #: of the conversations' names
 WATCH = 30.0  #: seconds between two looks at our availability and at who else is there
 REFRESH = 240.0  #: seconds between two refreshes; "every 3 to 5 minutes"
-_SILENT = 3  #: times without any answer, until we sign in anew
+_SILENT = 20.0  #: seconds of waiting without any answer, until we sign in anew
 _LAST_WORDS = 5.0  #: seconds for a turn that ends in a chat that has been transferred, when it is back already
 _KNOWN_LEFT = 1000  #: chats that have been left and are remembered, to keep quiet in them
 
@@ -54,6 +54,7 @@ class Chats:
             sleep=sleep,
             agents=self.agents_as_json,
             left=self.remember_left,
+            over=self._over,
         )
 
     # -- begin and end ------------------------------------------------------------------------
@@ -106,17 +107,18 @@ class Chats:
         """Take what rings, for ever; when we are signed in anew, what we hold already."""
         while not await self.bot.is_ready():  # a line that nobody can hear would be lost
             await self.sleep(1.0)
-        waits, silent = pauses(), 0
+        waits, silent = pauses(), 0.0
         while True:
             number = self.session.number
             try:
                 await self._look()
             except TemporaryError as error:
                 log.warning("liveperson_agent.waits %s", error)
-                await self.sleep(pause_after(error, waits))
-                silent = silent + 1 if error.status is None else 0
-                if silent == _SILENT:  # perhaps the Domain API names another host
-                    silent = 0
+                pause = pause_after(error, waits)
+                await self.sleep(pause)
+                silent = silent + pause if error.status is None else 0.0
+                if silent > _SILENT:  # perhaps the Domain API names another host
+                    silent = 0.0
                     await self._again(number)
             except BackendError as error:
                 # The agent session is gone: it had been idle, or somebody else signed in.
@@ -127,7 +129,7 @@ class Chats:
                 log.exception("liveperson_agent.failed")
                 await self.sleep(jittered(next(waits)))
             else:
-                waits, silent = pauses(), 0
+                waits, silent = pauses(), 0.0
                 await self.sleep(jittered(self.settings.pause))
 
     async def _again(self, number: int) -> None:
@@ -166,10 +168,16 @@ class Chats:
         held = await self.session.held()
         for chat_id in held:
             await self._begin_again(chat_id)
-        await self.book.forget_others({*held, *self._running})
+        for chat_id in await self.book.forget_others({*held, *self._running}):
+            await self._gone_meanwhile(chat_id)
         self._taken_up = number
         with suppress(BackendError):
             await self.look_around()
+
+    async def _gone_meanwhile(self, chat_id: str) -> None:
+        """A chat that we knew is not ours any more; a visitor's conversation may go on in another chat."""
+        if self.settings.conversation == "chat":
+            await self.bot.over(f"{PREFIX}{chat_id}", gone=True)
 
     async def _begin_again(self, chat_id: str) -> None:
         """Go on with a chat, unless it is over, or was transferred and only their list has not heard of it."""
@@ -203,6 +211,10 @@ class Chats:
     def _sender_of(self, chat_id: str, document: reading.Chat) -> str:
         visitor = profiles.read_visitor(document.info).get("id") if self.settings.conversation == "visitor" else None
         return f"{PREFIX}{visitor or chat_id}"
+
+    async def _over(self, chat: Chat) -> None:
+        if self._by_sender.get(chat.sender_id) is chat:  # else the conversation goes on in a newer chat
+            await self.bot.over(chat.sender_id, gone=not chat.has_left)
 
     def _ended(self, chat: Chat, task: asyncio.Task[None]) -> None:
         del self._running[chat.id]

@@ -28,6 +28,11 @@ class Project:
     training: Training
     actions: Actions
     faults: tuple[str, ...] = ()  #: files that cannot be read, each with its place and what is wrong
+    unread: frozenset[Path] = frozenset()  #: the same files
+
+    def can_read(self, *places: Path) -> bool:
+        """Whether no file at or below *places* is one that cannot be read."""
+        return not any(path.is_relative_to(place) for path in self.unread for place in places)
 
 
 def read(places: Places) -> Project:
@@ -42,6 +47,7 @@ def read(places: Places) -> Project:
         training=training.gather(reader.training()),
         actions=actions.look(places.actions),
         faults=tuple(reader.faults),
+        unread=frozenset(reader.unread),
     )
 
 
@@ -51,6 +57,7 @@ class _Reader:
     def __init__(self, places: Places) -> None:
         self._places = places
         self.faults: list[str] = []
+        self.unread: set[Path] = set()
 
     def document(self, path: Path) -> Document | None:
         if not path.exists():
@@ -58,7 +65,7 @@ class _Reader:
         try:
             return documents.read(path)
         except FilesError as error:
-            self._fault(error)
+            self._fault(path, error)
             return None
 
     def domain(self) -> Iterator[Document]:
@@ -74,7 +81,8 @@ class _Reader:
                 try:
                     yield path, documents.read_values(path)
                 except FilesError as error:
-                    self._fault(error)
+                    self._fault(path, error)
 
-    def _fault(self, error: FilesError) -> None:
+    def _fault(self, path: Path, error: FilesError) -> None:
+        self.unread.add(path)
         self.faults += [each.replace(f"{self._places.folder}/", "") for each in error.faults]

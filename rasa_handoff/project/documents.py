@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.nodes import MappingNode, Node, ScalarNode
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from rasa_handoff.errors import FilesError
 
@@ -57,9 +59,25 @@ class Document:
             line, node = found[0].start_mark.line + 1, found[1]
         return line
 
+    def quoted_variables(self) -> Iterator[tuple[int, str]]:
+        """The variables that Rasa does not fill in, because they are in quotes: the line, from 1, and the name."""
+        for node in _scalars(self.root):
+            if node.style in ("'", '"'):
+                yield from ((node.start_mark.line + 1, name) for name in _VARIABLE.findall(node.value))
+
     def encoded(self, text: str) -> bytes:
         """*text* as this file's bytes."""
         return ((_BOM if self.bom else "") + text).encode("utf-8")
+
+
+def _scalars(node: Node | None) -> Iterator[ScalarNode]:
+    if isinstance(node, ScalarNode):
+        yield node
+    elif isinstance(node, MappingNode):
+        for pair in node.value:
+            yield from chain.from_iterable(map(_scalars, pair))
+    elif isinstance(node, SequenceNode):
+        yield from chain.from_iterable(map(_scalars, node.value))
 
 
 def read(path: Path) -> Document:

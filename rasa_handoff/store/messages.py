@@ -12,6 +12,7 @@ from rasa_handoff.model import Attachment, Button, Card, Message
 from rasa_handoff.store.writer import Tx
 
 _INSERT = "INSERT INTO handoff_messages (id, handoff_id, seq, body) VALUES (:id, :handoff_id, :seq, :body)"
+_GET = "SELECT id, body FROM handoff_messages WHERE id = :id AND handoff_id = :handoff_id"
 _SEE = "INSERT INTO handoff_seen (scope, event_id, at) VALUES (:scope, :event_id, :at) ON CONFLICT DO NOTHING"
 _SEE_UNNAMED = (
     "INSERT INTO handoff_seen (scope, event_id, at) VALUES (:scope, :event_id, :at) "
@@ -48,6 +49,12 @@ def of(tx: Tx, handoff_id: str) -> list[Message]:
     return [loads(row[0], row[1]) for row in tx.all(sql, {"id": handoff_id})]
 
 
+def get(tx: Tx, handoff_id: str, message_id: str) -> Message | None:
+    """The message of a handoff with this id."""
+    row = tx.one(_GET, {"handoff_id": handoff_id, "id": message_id})
+    return loads(row[0], row[1]) if row else None
+
+
 def dumps(message: Message) -> str:
     """A message as JSON, without its id and without what is empty."""
     body: dict[str, Any] = {"who": message.who, "text": message.text, "at": message.at}
@@ -63,6 +70,8 @@ def dumps(message: Message) -> str:
         body["cards"] = [[c.title, c.text, c.image_url, c.url, _dump_buttons(c.buttons)] for c in message.cards]
     if message.to_bot is not None:
         body["to_bot"] = message.to_bot
+    if message.known_as:
+        body["known_as"] = message.known_as
     return json.dumps(body, ensure_ascii=False)
 
 

@@ -159,7 +159,7 @@ def main(arguments: list[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     running = Running(asked.name, f"{asked.rasa}/webhooks/handoff/{asked.name}", port=asked.port)
     running.start()
-    settings = json.dumps({"backends": {asked.name: running.section}})
+    settings = json.dumps({"public_url": asked.rasa, "backends": {asked.name: running.section}})
     print(f"The bot's credentials.yml, to speak to it:\n\nrasa_handoff.HandoffInput: {settings}\n", flush=True)
     try:
         threading.Event().wait()

@@ -19,6 +19,7 @@ from rasa_handoff.media import MediaFile
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import handoffs
 from rasa_handoff.web.answers import add_route, as_json
+from rasa_handoff.web.ranges import NoSuchPart, cut, wanted
 
 log = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ class MediaApi:
         found = await self._find(token)
         try:
             async with self._open(found) as file:
-                await _stream(request, found, file)
+                return await _stream(request, found, file)
         except FetchError as error:
             log.warning("media.not_had channel=%s handoff=%s %s", found.channel, found.handoff_id, error)
             if request.responded:  # with half of it: the reader must not take that for the whole
@@ -69,7 +70,6 @@ class MediaApi:
                 transport.close()
                 return None
             return as_json({"error": {"code": "not_had", "message": f"the file cannot be had: {error}"}}, 502)
-        return None
 
     async def _find(self, token: str) -> MediaFile:
         """The file that *token* opens.
@@ -87,17 +87,30 @@ class MediaApi:
         return found
 
 
-async def _stream(request: Request, found: MediaFile, file: File) -> None:
-    """Answer with *file*, part by part; its first one comes before anything is promised."""
-    parts = file.parts()
-    first = await anext(parts, b"")
-    mime = _type(found, file)
-    headers = {**_HEADERS, "Content-Disposition": _disposition(found, file, mime)}
-    response = await request.respond(content_type=mime, headers=headers)
+async def _stream(request: Request, found: MediaFile, file: File) -> HTTPResponse | None:
+    """Answer with *file*, part by part, or with what is asked for of it."""
+    try:
+        some = wanted(request.headers, file.size)
+    except NoSuchPart:
+        return HTTPResponse(status=416, headers={**_HEADERS, "Content-Range": f"bytes */{file.size}"})
+    mime, extent = _type(found, file), _extent(file.size, some)
+    headers = {**_HEADERS, **extent, "Content-Disposition": _disposition(found, file, mime)}
+    status, parts = (200, file.parts()) if some is None else (206, cut(file.parts(), some))
+    first = await anext(parts, b"")  # before anything is promised
+    response = await request.respond(status=status, content_type=mime, headers=headers)
     await response.send(first)
     async for part in parts:
         await response.send(part)
     await response.eof()
+    return None
+
+
+def _extent(size: int | None, some: range | None) -> dict[str, str]:
+    """The headers that say how much it is; none where its server does not say."""
+    if size is None:
+        return {}
+    known = {"Accept-Ranges": "bytes", "Content-Length": str(size if some is None else len(some))}
+    return known if some is None else {**known, "Content-Range": f"bytes {some.start}-{some.stop - 1}/{size}"}
 
 
 def _type(found: MediaFile, file: File) -> str:

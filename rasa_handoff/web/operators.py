@@ -136,6 +136,7 @@ def of_handoff(handoff: Handoff, faces: Faces) -> Json:
         else None,
         "group": handoff.group,
         "queue_position": handoff.queue_position,
+        "queue_minutes": handoff.queue_minutes,
         "opened_at": handoff.opened_at,
         "accepted_at": handoff.accepted_at,
         "closed_at": handoff.closed_at,

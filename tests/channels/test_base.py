@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from rasa_handoff.channels import known
-from rasa_handoff.channels.base import Notice, as_message, as_responses, host_of, place, pressed
+from rasa_handoff.channels import Channels, known
+from rasa_handoff.channels.base import Around, Notice, as_message, as_responses, place, pressed
+from rasa_handoff.fetch import host_of
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
 
 
@@ -100,3 +101,10 @@ def test_every_channel_says_what_people_want_to_know(theirs: str, ours: Any) -> 
     assert traits.pushes or ": " in traits.push, "a no says what happens instead"
     assert all(each.endswith(".") for each in (*traits.needs, *traits.limits)), theirs
     assert all(each.startswith("https://") for each in traits.sources)
+
+
+def test_names_that_users_make_up_fill_no_memory() -> None:
+    """Rasa's rest channel takes any word as the name of the channel that a message came by."""
+    channels = Channels(lambda: [], Around(store=Any, now=lambda: 0.0))  # type: ignore[arg-type]
+    assert channels.named("a") is channels.named("b")
+    assert "a" not in channels._made

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rasa.core.agent import Agent
 from rasa.core.channels.callback import CallbackInput
-from rasa.core.channels.channel import InputChannel
+from rasa.core.channels.channel import CollectingOutputChannel, InputChannel, UserMessage
 from rasa.core.channels.rest import RestInput
 from rasa.core.channels.telegram import TelegramInput
 from rasa.utils.endpoints import EndpointConfig
@@ -21,8 +21,9 @@ from rasa_handoff.channels.own import Own
 from rasa_handoff.channels.rest import Mailbox, Rest
 from rasa_handoff.channels.telegram import Telegram
 from rasa_handoff.errors import UserUnreachable
-from rasa_handoff.model import Attachment, Button, Card
-from tests.channels.line import Line
+from rasa_handoff.events import AgentJoined
+from rasa_handoff.model import Attachment, Button, Card, Request
+from tests.channels.line import BO, Line
 from tests.own_channel import FileOutput, OwnInput
 from tests.servers import Sink
 
@@ -169,6 +170,38 @@ async def test_a_rest_user_gets_all_that_waits_with_the_next_answer_and_once(tmp
             assert each in json.loads(first)
         assert "look" not in second
         assert [len(each.attachments) for each in await line.heard(2)] == [1, 0]
+
+
+class SignedIn(RestInput):
+    """Whose users are who they say they are; those of Rasa's rest channel say what they like."""
+
+    @classmethod
+    def name(cls) -> str:
+        return "signed_in"
+
+
+async def test_what_waits_on_one_channel_is_not_for_who_takes_the_users_name_on_another(
+    tmp_path: Path, rasa_agent: Agent
+) -> None:
+    async with line_of(SignedIn(), tmp_path, rasa_agent) as line:
+        handoff = await line.hand_over("una")
+        await line.reply(handoff, "your new password is: bicycle")
+        stranger = CollectingOutputChannel()
+        await rasa_agent.handle_message(UserMessage("hm", stranger, "una", input_channel="rest"))
+        assert not [each for each in stranger.messages if "bicycle" in each.get("text", "")]
+        _, body = await line.hook({"sender": "una", "message": "hm"})
+        assert "bicycle" in body
+
+
+async def test_a_client_that_gives_its_channel_a_name_of_its_own_gets_what_waits(
+    tmp_path: Path, rasa_agent: Agent
+) -> None:
+    async with line_of(RestInput(), tmp_path, rasa_agent) as line:
+        request = Request(sender_id="una", channel="our-app")
+        handoff = await line.happen(AgentJoined(chat_id=(await line.runtime.opening.request(request)).id, agent=BO))
+        await line.reply(handoff, "hello")
+        _, body = await line.hook({"sender": "una", "message": "hm", "input_channel": "our-app"})
+        assert "hello" in body
 
 
 # -- callback -------------------------------------------------------------------------------------

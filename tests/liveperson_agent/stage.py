@@ -86,7 +86,7 @@ class Stage:
     async def up(self) -> None:
         book = Book(self._folder / "positions.db")
         book.open()
-        self._http = Http(WHO)
+        self._http = Http(WHO, breaker=True)
         domains = Domains(self._http, self.settings.account, self.settings.domain_api, self.clock)
         session = Session(self._http, domains, self.settings, self.clock)
         self.chats = Chats(session, book, self.settings, self.bot, self.clock.sleep)

@@ -29,6 +29,7 @@ LARGEST_FILE = 10 * 1024 * 1024  #: bytes that `upload_file` takes
 _LARGEST_ANSWER = 16 * 1024 * 1024  #: bytes; a thread comes with all that was said in it
 _UPLOAD_TIMEOUT = 60.0
 _A_DAY = 86_400.0
+_WORD = re.compile(r"[^\W_]+")
 
 
 class ChatLimitReached(BackendError):
@@ -248,8 +249,7 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _without(message: str, private: list[str]) -> str:
-    """What they say is wrong, on one line, without anything that was sent."""
-    for each in private:
-        if len(each) > 3:
-            message = message.replace(each, "…")
-    return " ".join(message.split())
+    """What they say is wrong, on one line, without any word that was sent: they may cut it short."""
+    sent = {word for each in private for word in _WORD.findall(each.casefold())}
+    told = _WORD.sub(lambda word: "…" if word[0].casefold() in sent else word[0], message)
+    return " ".join(told.split())

@@ -23,8 +23,8 @@ from rasa_handoff.backends.livechat.hearing import Hearing
 from rasa_handoff.backends.livechat.opening import Opening
 from rasa_handoff.backends.livechat.people import People
 from rasa_handoff.backends.livechat.settings import LiveChatSettings
+from rasa_handoff.backends.user_files import UserFiles
 from rasa_handoff.errors import BackendError, FetchError, Malformed, NotAuthentic, TemporaryError
-from rasa_handoff.fetch import Fetcher
 from rasa_handoff.model import Attachment, EndReason, Handoff, Json, Message, Request
 from rasa_handoff.store import handoffs
 
@@ -50,21 +50,21 @@ class LiveChat(Backend):
     async def start(self, around: Surroundings) -> None:
         await super().start(around)
         settings, people = self.settings, People(self.settings.agent_name)
-        # The outbox knows when to try again; who looks by himself, thousands of times, has to be careful.
+        # The outbox knows when to try again; thousands who look by themselves, or want a token, have to be careful.
         self._http, self._careful = Http(self.name), Http(self.name, breaker=True)
-        self._fetcher = Fetcher()
-        accounts = Accounts(settings, self._http, around.now)
+        self._files = UserFiles(around.hooks_url)
+        accounts = Accounts(settings, self._careful, around.now)
         customers = Customers(settings, accounts, around.store, around.now)
         self._api = CustomerApi(settings, self._http, customers, around.now)
         self._opening = Opening(settings, self._api, people)
         self._hearing = Hearing(self, settings, people)
         self._following = Following(self, settings, self._api.over(self._careful), self._hearing, people)
-        self._certain: set[str] = set()  #: handoffs with nothing on the way that may have arrived
+        self._certain: set[tuple[str, str]] = set()  #: handoffs, and whose they are, with nothing on the way
         await self._following.start()
 
     async def stop(self) -> None:
         await self._following.stop()
-        await self._fetcher.close()
+        await self._files.close()
         await self._http.close()
         await self._careful.close()
 
@@ -94,15 +94,12 @@ class LiveChat(Backend):
         return saying.parts_of(message)
 
     async def send(self, handoff: Handoff, message: Message) -> None:
-        if handoff.id not in self._certain and await self._has_arrived(handoff, message):
+        if _key(handoff) not in self._certain and await self._has_arrived(handoff, message):
             self._is_certain(handoff)
             return
         body = {"chat_id": handoff.chat_id, "event": await self._event_of(handoff, message)}
-        try:
-            await self._api.call("bring a message", handoff.sender_id, "send_event", body)
-        except TemporaryError:  # it may have arrived all the same
-            self._certain.discard(handoff.id)
-            raise
+        self._certain.discard(_key(handoff))  # without an answer it may have arrived all the same
+        await self._api.call("bring a message", handoff.sender_id, "send_event", body)
         self._is_certain(handoff)
         self._following.moves(handoff)
 
@@ -114,7 +111,7 @@ class LiveChat(Backend):
     def _is_certain(self, handoff: Handoff) -> None:
         if len(self._certain) >= _MOST_CERTAIN:  # whose chats are long over, mostly; for the others we look
             self._certain.clear()
-        self._certain.add(handoff.id)
+        self._certain.add(_key(handoff))
 
     async def _event_of(self, handoff: Handoff, part: Message) -> Json:
         if not part.attachments:
@@ -128,7 +125,7 @@ class LiveChat(Backend):
     async def _uploaded(self, handoff: Handoff, medium: Attachment) -> str | None:
         """The medium's address at LiveChat; None where it cannot be had, or they do not take it."""
         try:
-            file = await self._fetcher.get(medium.url, LARGEST_FILE)
+            file = await self._files.get(medium.url, LARGEST_FILE)
             named = replace(file, name=medium.name or file.name, mime=medium.mime or file.mime)
             return await self._api.upload(handoff.sender_id, named)
         except TemporaryError:
@@ -143,7 +140,7 @@ class LiveChat(Backend):
             await self._api.call("say that the user types", handoff.sender_id, "send_sneak_peek", body)
 
     async def close(self, handoff: Handoff, reason: EndReason) -> None:
-        self._certain.discard(handoff.id)
+        self._certain.discard(_key(handoff))
         if not await self._goes_on(handoff):
             await self._api.call("end a chat", handoff.sender_id, "deactivate_chat", {"id": handoff.chat_id})
 
@@ -175,3 +172,8 @@ class LiveChat(Backend):
         if handoff is not None and action in _LOOK_AFTER:
             self._following.look_soon(handoff, _LOOK_AFTER[action])
         return Answer()
+
+
+def _key(handoff: Handoff) -> tuple[str, str]:
+    """A handoff, as long as it stays with one process: who gets it back does not know what the others sent."""
+    return handoff.id, handoff.owner

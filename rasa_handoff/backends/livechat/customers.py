@@ -58,12 +58,11 @@ class Customers:
     """Gives each user a customer's token, and remembers on disk which customer that is."""
 
     def __init__(self, settings: LiveChatSettings, accounts: Accounts, store: Store, now: Callable[[], float]) -> None:
-        self._license = settings.license_id
         self._organization = settings.organization_id
+        self._of_license = Token(self._look_up, now) if settings.license_id else None
         self._accounts = accounts
         self._store = store
         self._now = now
-        self._finding = asyncio.Lock()
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._known: dict[str, _Known] = {}
 
@@ -86,10 +85,12 @@ class Customers:
 
     async def organization(self) -> str | None:
         """The organization's id: from the settings, from the license, or as a token's answer named it."""
-        async with self._finding:
-            if self._organization is None and self._license is not None:
-                self._organization = await self._accounts.organization_of_license()
-            return self._organization
+        if self._organization is None and self._of_license is not None:
+            self._organization = await self._of_license.get()
+        return self._organization
+
+    async def _look_up(self) -> tuple[str, float]:
+        return await self._accounts.organization_of_license(), float("inf")
 
     async def _fetch(self, sender_id: str) -> tuple[str, float]:
         known = await self._store.read(partial(customer_of, sender_id=sender_id))

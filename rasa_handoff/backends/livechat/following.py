@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import partial
 
 from rasa_handoff.backends.base import Backend
@@ -19,7 +20,7 @@ from rasa_handoff.errors import Conflict, Malformed
 from rasa_handoff.events import AgentAway, AgentJoined, AgentMessage, AnyEvent, Transferred
 from rasa_handoff.model import Handoff, Json, Person, Status
 from rasa_handoff.settings import read_duration
-from rasa_handoff.store import handoffs
+from rasa_handoff.store import Tx, handoffs
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +56,6 @@ class Following:
     def __init__(
         self, backend: Backend, settings: LiveChatSettings, api: CustomerApi, hearing: Hearing, people: People
     ) -> None:
-        self._backend = backend
         self._around = backend.around
         self._hooked = bool(settings.webhook_secret)
         self._shortest = read_duration(settings.poll_every)
@@ -90,9 +90,8 @@ class Following:
 
     def look_soon(self, handoff: Handoff, seconds: float) -> None:
         """Find out who is there."""
-        watched = self._pollers.get(handoff.id)
-        if watched is not None:
-            watched.present = None
+        # Where another process follows it, we look once: it would hear of nothing before its next look.
+        self._pollers.watch(handoff.id, seconds).present = None
         self._pollers.sooner(handoff.id, seconds)
 
     # -- a look -------------------------------------------------------------------------------
@@ -131,11 +130,29 @@ class Following:
             if words in watched.told or self._is_old(said):
                 continue
             # Webhooks tell of edits themselves, and may spell a text differently.
-            await self._hearing.say(said, edited=not self._hooked)
+            await self._apply(handoff, partial(self._hearing.said, said=said, edited=not self._hooked))
             watched.told.add(words)
             watched.moved_at = self._around.now()
         for event in (*reading.read_queue(thread, about), *ended):
-            await self._backend.happened(event)
+            await self._happened(handoff, event)
+
+    async def _happened(self, handoff: Handoff, event: AnyEvent) -> None:
+        await self._apply(handoff, lambda tx: self._around.applied(tx, NAME, event))
+
+    async def _apply(self, handoff: Handoff, change: Callable[[Tx], object]) -> None:
+        """Make *change*, if the chat is still this handoff's: a user who asks again has the same chat.
+
+        Raises:
+            Conflict: it is not.
+        """
+
+        def apply(tx: Tx) -> None:
+            holder = handoffs.by_chat(tx, NAME, handoff.chat_id or "")
+            if holder is None or holder.id != handoff.id:
+                raise Conflict("another", "the chat goes on in another handoff")
+            change(tx)
+
+        await self._around.store.write(apply)
 
     def _is_old(self, said: AgentMessage) -> bool:
         """Whether it was said so long ago that the store may have forgotten it."""
@@ -149,7 +166,7 @@ class Following:
             return
         chat = await self._api.call("see the chat", handoff.sender_id, "get_chat", {"chat_id": about.chat_id})
         for event in self._changes(handoff, self._people.meet(chat), is_queued, about):
-            await self._backend.happened(event)
+            await self._happened(handoff, event)
         watched.present = present
 
     def _changes(self, handoff: Handoff, agents: list[Person], is_queued: bool, about: About) -> list[AnyEvent]:

@@ -18,8 +18,8 @@ from rasa_handoff.backends.livechat.reading import About
 from rasa_handoff.backends.livechat.settings import LiveChatSettings
 from rasa_handoff.errors import Conflict
 from rasa_handoff.events import AgentMessage, AnyEvent, MessageStatus
-from rasa_handoff.model import Handoff, Json, Status
-from rasa_handoff.store import Tx, handoffs, messages
+from rasa_handoff.model import Handoff, Json, Message, Status
+from rasa_handoff.store import Tx, deliveries, handoffs, messages
 
 log = logging.getLogger(__name__)
 
@@ -109,8 +109,8 @@ class Hearing:
         until = reading.seconds_of(payload.get("seen_up_to"))
         if until is None or payload.get("user_id") == about.customer:
             return
-        written = await self._around.store.read(lambda tx: messages.of(tx, handoff.id))
-        read_now = [each for each in written if each.who == "user" and each.at <= until]
+        there = await self._around.store.read(partial(_sent, handoff_id=handoff.id))
+        read_now = [each for each in there if each.at <= until]
         if read_now:
             event = MessageStatus(chat_id=about.chat_id, message_id=read_now[-1].id, state="read")
             await self._backend.happened(event)
@@ -123,9 +123,10 @@ class Hearing:
         Raises:
             UnknownChat, Conflict.
         """
-        await self._around.store.write(partial(self._said, said=said, edited=edited))
+        await self._around.store.write(partial(self.said, said=said, edited=edited))
 
-    def _said(self, tx: Tx, said: AgentMessage, edited: bool) -> None:
+    def said(self, tx: Tx, said: AgentMessage, *, edited: bool) -> None:
+        """`say`, inside a transaction."""
         scope, now = f"{NAME} words:{said.chat_id}", self._around.now()
         words = f"{said.event_id} {hashlib.sha256(said.text.encode()).hexdigest()}"
         if not messages.first_sight(tx, scope, words, now):
@@ -136,3 +137,11 @@ class Hearing:
             text = self._settings.edited_text.replace("{text}", said.text)
             event = replace(said, event_id=words, text=text, attachments=(), buttons=(), cards=())
             self._around.applied(tx, NAME, event)
+
+
+def _sent(tx: Tx, handoff_id: str) -> list[Message]:
+    """The user's messages that are there, in order; none that waits for another try, or behind such a one."""
+    waiting = [each for each in deliveries.pending_of(tx, handoff_id) if each.target == "agent"]
+    # One that was not tried before is there, perhaps: agents may have read it when we have not yet noted that.
+    stuck = {each.message.id for each in waiting if each.message} if any(each.attempts for each in waiting) else ()
+    return [each for each in messages.of(tx, handoff_id) if each.who == "user" and each.id not in stuck]

@@ -141,7 +141,7 @@ class Opening:
             raise unreadable(doing, error) from None
         place = next((moved for moved in queue if isinstance(moved, QueueMoved)), None)
         if place is not None:
-            return replace(opened, queue_position=place.position)  # how long it takes, a look will tell
+            return replace(opened, queue_position=place.position, queue_wait=place.wait)
         return replace(opened, status=Status.ACTIVE, agent=agents[0]) if agents else opened
 
     async def _call(self, doing: str, handoff: Handoff, action: str, body: Json) -> Json:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
 
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.livechat.settings import LiveChatSettings
@@ -30,12 +28,8 @@ def session_fields_of(settings: LiveChatSettings, request: Request) -> list[dict
         found: Json = dict(request.parameters)
     else:
         found = {name: sources.value(source, request) for name, source in settings.session_fields.items()}
-    known = [{name: as_text(value)[:_LONGEST_FIELD]} for name, value in found.items() if value is not None]
+    known = [{name: sources.as_text(value)[:_LONGEST_FIELD]} for name, value in found.items() if value is not None]
     return known[:_MOST_FIELDS]
-
-
-def as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def chat_of(settings: LiveChatSettings, group: str | None, events: Sequence[Json], chat_id: str | None = None) -> Json:

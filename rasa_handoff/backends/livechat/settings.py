@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from rasa_handoff.backends import sources
-from rasa_handoff.settings import faults_in, read_duration, read_url, require_address, require_secret
+from rasa_handoff.settings import faults_in, matching, read_duration, read_url, require_address, require_secret
 
 _CONSOLE = "https://platform.text.com/console"
 
@@ -36,7 +35,7 @@ class LiveChatSettings(BaseModel, extra="forbid", frozen=True):
     organization_id: str | None = None
     license_id: str | None = None  #: tells the organization, where that is not set
 
-    # One of two ways to a customer's token
+    # One of three ways to a customer's token
     client_secret: str | None = Field(None, repr=False)
     refresh_token: str | None = Field(None, repr=False)
     agent_token: str | None = Field(None, repr=False)
@@ -81,6 +80,8 @@ class LiveChatSettings(BaseModel, extra="forbid", frozen=True):
     def _faults_in_grant(self) -> Iterator[tuple[str, str]]:
         if self.refresh_token and not self.client_secret:
             yield "client_secret", f"is missing; a refresh_token needs it, copy it from your app at {_CONSOLE}"
+        if self.refresh_token and self.agent_token:
+            yield "agent_token", "is there beside refresh_token, which makes new ones; leave it out"
         if self.as_agent:
             return
         if not self.redirect_uri:
@@ -90,24 +91,16 @@ class LiveChatSettings(BaseModel, extra="forbid", frozen=True):
             yield "organization_id", f"is missing; copy it from {_CONSOLE} > Settings > Account"
 
 
-def _matching(pattern: str, remedy: str) -> Callable[[str], None]:
-    def check(text: str) -> None:
-        if not re.fullmatch(pattern, text, re.ASCII):
-            raise ValueError(remedy)
-
-    return check
-
-
-_ID = _matching(r"[\w-]+", f"is not an id; copy it from {_CONSOLE}")
+_ID = matching(r"[\w-]+", f"is not an id; copy it from {_CONSOLE}")
 _CHECKS: Mapping[str, Callable[[Any], object]] = {
     "client_id": _ID,
     "organization_id": _ID,
-    "license_id": _matching(r"\d+", "must be its digits, as the tracking code has them"),
+    "license_id": matching(r"\d+", "must be its digits, as the tracking code has them"),
     "redirect_uri": require_address,
     "webhook_secret": require_secret,
     "former_webhook_secret": require_secret,
-    "version": _matching(r"\d+\.\d+", 'must be a version of the API; write e.g. "3.6"'),
-    "group": _matching(r"\d+", "must be a group's number, as the address of its page in LiveChat ends"),
+    "version": matching(r"\d+\.\d+", 'must be a version of the API; write e.g. "3.6"'),
+    "group": matching(r"\d+", "must be a group's number, as the address of its page in LiveChat ends"),
     "poll_every": read_duration,
     "repair_every": read_duration,
     "api_url": read_url,

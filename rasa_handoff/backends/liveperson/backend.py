@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
@@ -12,14 +13,16 @@ from typing import ClassVar
 from pydantic import BaseModel
 
 from rasa_handoff import signing
+from rasa_handoff.attachments import as_line
 from rasa_handoff.backends.base import Answer, Backend, Opened, Surroundings, Webhook, hook
 from rasa_handoff.backends.http import OPEN_TIMEOUT, Http
-from rasa_handoff.backends.liveperson import files, requests
+from rasa_handoff.backends.liveperson import files, receipts, requests
 from rasa_handoff.backends.liveperson.connector import Connector
 from rasa_handoff.backends.liveperson.domains import Domains, knows
 from rasa_handoff.backends.liveperson.order import Order
 from rasa_handoff.backends.liveperson.reading import Change, Known, read_change, read_changes
 from rasa_handoff.backends.liveperson.settings import LivePersonSettings
+from rasa_handoff.backends.user_files import UserFiles
 from rasa_handoff.errors import (
     BackendError,
     ChatGone,
@@ -27,11 +30,11 @@ from rasa_handoff.errors import (
     FetchError,
     Malformed,
     NotAuthentic,
+    StoreError,
     TemporaryError,
     UnknownChat,
 )
 from rasa_handoff.events import AnyEvent, Closed, MessageStatus
-from rasa_handoff.fetch import Fetcher
 from rasa_handoff.model import EndReason, Handoff, Json, Message, Rating, Request, Status
 from rasa_handoff.settings import read_duration
 from rasa_handoff.store import Tx, handoffs, kept
@@ -77,13 +80,13 @@ class LivePerson(Backend):
         await super().start(around)
         settings = self.settings
         self._http, self._careful = Http(self.name), Http(self.name, breaker=True)
-        self._fetcher = Fetcher(settings.file_hosts)
+        self._files = UserFiles(around.hooks_url, settings.file_hosts)
         domains = Domains(self._careful, settings.account, settings.domain_api, around.now)
         self._connector = Connector(settings, self._http, domains, around.now)
         self._order = Order()
 
     async def stop(self) -> None:
-        for each in (self._http, self._careful, self._fetcher):
+        for each in (self._http, self._careful, self._files):
             await each.close()
 
     async def probe(self) -> str | None:
@@ -140,15 +143,24 @@ class LivePerson(Backend):
     async def send(self, handoff: Handoff, message: Message) -> None:
         consumer, dialog = self.consumer(handoff.sender_id), Known.of(handoff).dialog
         said = await self._picture(consumer, dialog, message) if message.attachments else None
-        links = [message.text, *map(files.link, message.attachments)]
+        links = [message.text, *map(as_line, message.attachments)]
         said = said or requests.text(dialog, message.id, "\n".join(filter(None, links)))
-        await self._connector.say("bring a message", consumer, said)
+        answer = await self._connector.say("bring a message", consumer, said)
+        await self._note_number(handoff, dialog, answer.get("sequence"), message)
+
+    async def _note_number(self, handoff: Handoff, dialog: str, sequence: object, message: Message) -> None:
+        """Remember what they call a message that they have taken; without it nothing is missing but a mark."""
+        number, name = f"{dialog}:{sequence}", files.whole_id(message)
+        note = partial(receipts.keep, conversation=handoff.chat_id or "", number=number, message_id=name)
+        if isinstance(sequence, int):
+            with suppress(StoreError):  # it is there, and must not be sent again
+                await self.around.store.write(partial(note, now=self.around.now()))
 
     async def _picture(self, consumer: str, dialog: str, message: Message) -> Json | None:
         """The message with its picture brought to them; None where only a link will do."""
         (attachment,) = message.attachments
         try:
-            body = (await self._fetcher.get(attachment.url, files.LARGEST)).body
+            body = (await self._files.get(attachment.url, files.LARGEST)).body
             kind = files.kind_of(body)
             if kind is None:
                 return None
@@ -256,7 +268,7 @@ class LivePerson(Backend):
             raise UnknownChat(f"{self.name}: no such conversation")
         known = Known.of(handoff)
         fresh, events = read_change(change, known, self.settings, self._file_url(change.conversation))
-        for event in events:
+        for event in receipts.by_our_names(tx, change.conversation, events):
             self._apply_event(tx, change, event)
             if isinstance(event, Closed):
                 _forget(tx, self.consumer(handoff.sender_id), change.conversation)
@@ -316,6 +328,7 @@ class LivePerson(Backend):
 
 def _forget(tx: Tx, consumer: str, conversation: str) -> None:
     """The conversation is over: the user has no open one."""
+    receipts.forget(tx, conversation)
     former = kept.get(tx, _KEPT, consumer)
     if former is not None and former["conversation"] == conversation:
         kept.forget(tx, _KEPT, consumer)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from rasa_handoff.attachments import as_line
 from rasa_handoff.backends.liveperson.requests import LONGEST_TEXT
 from rasa_handoff.model import Attachment, Message
 from rasa_handoff.pieces import pieces
@@ -42,19 +43,19 @@ def _ending(attachment: Attachment) -> str | None:
     return None
 
 
-def link(attachment: Attachment) -> str:
-    """The file as a text."""
-    return f"{attachment.name}: {attachment.url}" if attachment.name else attachment.url
-
-
 def parts_of(message: Message, *, upload: bool) -> Sequence[Message]:
     """A user's message as they take it: first the text, in pieces, with the links; then each picture by itself."""
     pictures = [each for each in message.attachments if upload and may_be_taken(each)]
-    links = [link(each) for each in message.attachments if each not in pictures]
+    links = [as_line(each) for each in message.attachments if each not in pictures]
     said = "\n".join(filter(None, [message.text, *links]))
     parts = [replace(message, text=piece, attachments=()) for piece in pieces(said, LONGEST_TEXT) if said]
     parts += [replace(message, text="", attachments=(each,)) for each in pictures]
     return [replace(part, id=_part_id(message, number)) for number, part in enumerate(parts or [message])]
+
+
+def whole_id(part: Message) -> str:
+    """The id of the message that *part* is of."""
+    return part.id.partition(".")[0]
 
 
 def _part_id(message: Message, number: int) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.liveperson.domains import BASE, require_base
-from rasa_handoff.settings import faults_in, read_duration, require_secret
+from rasa_handoff.settings import faults_in, matching, read_duration
 
 URGENCIES = ("NORMAL", "URGENT", "PRIORITIZED")
 _FEATURES = ("AUTO_MESSAGES", "RICH_CONTENT", "QUICK_REPLIES")
@@ -67,14 +67,6 @@ _IS_OUTER = "has others inside it, so it cannot have a value itself; leave it ou
 _ODD_NAME = "must be a name of theirs; write e.g. firstname, or contacts.email for one inside another"
 
 
-def _matching(pattern: str, remedy: str) -> Callable[[str], None]:
-    def check(text: str) -> None:
-        if not re.fullmatch(pattern, text, re.ASCII):
-            raise ValueError(remedy)
-
-    return check
-
-
 def _require_features(features: list[str]) -> None:
     if SURVEYS in features:
         raise ValueError(f"must not have {SURVEYS}, which invites a survey; write survey: true for that")
@@ -87,13 +79,14 @@ def _require_hosts(hosts: list[str]) -> None:
         raise ValueError("must be hosts with their ports; write e.g. [files.internal:8080]")
 
 
+_WHOLE = matching(r"[!-~]{16,}", "is shorter than theirs, or has odd characters; copy it from the app's installation")
 _CHECKS: Mapping[str, Callable[[Any], object]] = {
-    "account": _matching(r"[A-Za-z0-9]+", "must be the account's number; copy it from the address of their console"),
-    "client_id": _matching(r"[!-~]+", "is empty or has odd characters; copy it from the app's installation"),
-    "client_secret": require_secret,
-    "former_client_secret": require_secret,
-    "skill": _matching(r"-1|\d+", "must be a skill's number, or -1 for any; the name will not do"),
-    "urgency": _matching("|".join(URGENCIES), f"must be one of {', '.join(URGENCIES)}"),
+    "account": matching(r"[A-Za-z0-9]+", "must be the account's number; copy it from the address of their console"),
+    "client_id": matching(r"[!-~]+", "is empty or has odd characters; copy it from the app's installation"),
+    "client_secret": _WHOLE,
+    "former_client_secret": _WHOLE,
+    "skill": matching(r"-1|\d+", "must be a skill's number, or -1 for any; the name will not do"),
+    "urgency": matching("|".join(URGENCIES), f"must be one of {', '.join(URGENCIES)}"),
     "features": _require_features,
     "file_hosts": _require_hosts,
     "file_links": read_duration,

@@ -14,6 +14,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel
 
+from rasa_handoff.attachments import as_line
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.base import Backend, Opened, Surroundings
 from rasa_handoff.backends.http import Http
@@ -129,7 +130,7 @@ class LivePersonChat(Backend):
     # -- to the agent -------------------------------------------------------------------------
 
     def parts(self, message: Message) -> Sequence[Message]:
-        links = [f"{each.name}: {each.url}" if each.name else each.url for each in message.attachments]
+        links = map(as_line, message.attachments)
         texts = [piece for text in (message.text, *links) if text for piece in pieces(text, LONGEST_TEXT)]
         parts = [replace(message, text=text, attachments=()) for text in texts or [message.text]]
         return [replace(part, id=f"{message.id}.{n}" if n else message.id) for n, part in enumerate(parts)]

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Iterator
-from typing import Any
 
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.liveperson_chat.reading import many
@@ -66,7 +64,7 @@ def detail_lines(settings: LivePersonChatSettings, request: Request) -> list[str
         found = dict(request.parameters)
     else:
         found = {name: sources.value(source, request) for name, source in settings.details.items()}
-    return [f"{name}: {_as_text(value)}" for name, value in found.items() if value is not None]
+    return [f"{name}: {sources.as_text(value)}" for name, value in found.items() if value is not None]
 
 
 def transcript_lines(request: Request, speakers: Speakers) -> list[str]:
@@ -76,10 +74,6 @@ def transcript_lines(request: Request, speakers: Speakers) -> list[str]:
 
 def _speaker(line: Line, speakers: Speakers) -> str:
     return speakers.user if line.who == "user" else speakers.bot
-
-
-def _as_text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 # The pre-chat survey

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -10,7 +9,7 @@ from pydantic import BaseModel
 
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.liveperson.domains import BASE, require_base
-from rasa_handoff.settings import faults_in, read_duration
+from rasa_handoff.settings import faults_in, matching, read_duration
 
 # https://developers.liveperson.com/server-chat-api-getting-started.html (read 2026-11): the same key for everybody
 _APP_KEY = "721c180b09eb463d9f3191c41762bb68"
@@ -85,17 +84,9 @@ def read_max_wait(value: Any) -> float:
     return seconds
 
 
-def _matching(pattern: str, remedy: str) -> Callable[[str], None]:
-    def check(text: str) -> None:
-        if not re.fullmatch(pattern, text, re.ASCII):
-            raise ValueError(remedy)
-
-    return check
-
-
 _CHECKS: Mapping[str, Callable[[Any], object]] = {
-    "account": _matching(r"[A-Za-z0-9]{3,30}", 'must be the number of the account; write e.g. "42257269"'),
-    "app_key": _matching(r"[A-Za-z0-9]{8,100}", "must be letters and digits; leave it out for the one of their page"),
+    "account": matching(r"[A-Za-z0-9]{3,30}", 'must be the number of the account; write e.g. "42257269"'),
+    "app_key": matching(r"[A-Za-z0-9]{8,100}", "must be letters and digits; leave it out for the one of their page"),
     "domain_api": require_base,
     "max_wait": read_max_wait,
     "poll_every": read_pause,

@@ -92,7 +92,11 @@ function chatFacts(chat) {
       chat.accepted_at ? "Waited" : "Waiting",
       elapsedSince(chat.opened_at, { until: chat.accepted_at ?? chat.closed_at }),
     ],
-    chat.accepted_at && !chat.callback && ["Talking for", elapsedSince(chat.accepted_at, { until: chat.closed_at })],
+    chat.accepted_at &&
+      !chat.callback && [
+        chat.closed_at ? "Talked for" : "Talking for",
+        elapsedSince(chat.accepted_at, { until: chat.closed_at }),
+      ],
   ].filter(Boolean);
 }
 

@@ -6,15 +6,20 @@ import { newId } from "./page-id.js";
 const PAUSES = [600, 1_800];
 const LONGEST_PAUSE = 5_000;
 
-/** Sends replies; `report` gets the error when the chat is not the agent's to write in any more. */
+/**
+ * Sends replies; `report` gets the error when the chat is not the agent's to write in any more, and `taken` is called
+ * when the server has taken one.
+ */
 export class Replies {
   #desk;
   #report;
+  #taken;
   #busy = new Set();
 
-  constructor(desk, report) {
+  constructor(desk, report, taken) {
     this.#desk = desk;
     this.#report = report;
+    this.#taken = taken;
   }
 
   say(chatId, text) {
@@ -56,6 +61,7 @@ export class Replies {
     try {
       for (let next; (next = this.#of(chatId).find((reply) => reply.state === "sending"));) {
         const { message } = await this.#send(chatId, next);
+        this.#taken();
         this.#desk.putAnswer(message);
         this.discard(chatId, next.id);
       }

@@ -18,7 +18,11 @@ const root = document.querySelector("#desk");
 const splash = document.querySelector("#splash");
 const phone = matchMedia("(max-width: 44.99rem)");
 const desk = new Desk();
-const replies = new Replies(desk, (chatId, error) => refused(error, chatId));
+const replies = new Replies(
+  desk,
+  (chatId, error) => refused(error, chatId),
+  () => live.hurry(),
+);
 const closing = new CloseDialog();
 const passing = new PassDialog();
 const help = new HelpDialog(SHORTCUTS);

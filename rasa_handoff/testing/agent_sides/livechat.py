@@ -39,7 +39,7 @@ class Side(AgentSide):
     def answer(self, asked: Asked) -> Response:
         if asked.path == "/v2/customer/token":
             return self._token(asked)
-        customer = asked.headers.get("authorization", "").removeprefix("Bearer dal:")
+        customer = self._customer(asked)
         if not customer.startswith("customer-") or asked.query.get("organization_id") != _ORGANIZATION:
             return 401, {"error": {"type": "authentication", "message": "Authentication error"}}
         return self._act(asked.path.rpartition("/")[2], asked.json, customer)
@@ -49,7 +49,11 @@ class Side(AgentSide):
             return 401, {"oauth_exception": "access_denied", "exception_description": "the token is wrong"}
         customer = asked.json.get("entity_id") or f"customer-{next(self._numbers)}"
         known = {"entity_id": customer, "organization_id": _ORGANIZATION, "client_id": asked.json["client_id"]}
-        return 200, {"access_token": f"dal:{customer}", "expires_in": 28_800, "token_type": "Bearer", **known}
+        return 200, {"access_token": f"{self.theirs}.{customer}", "expires_in": 28_800, "token_type": "Bearer", **known}
+
+    def _customer(self, asked: Asked) -> str:
+        """Whose token it is that came along."""
+        return asked.headers.get("authorization", "").removeprefix(f"Bearer {self.theirs}.")
 
     def _act(self, action: str, body: Json, customer: str) -> Response:
         chat = self._chats.get(customer)
@@ -97,8 +101,7 @@ class Side(AgentSide):
     def hear(self, asked: Asked) -> Heard | None:
         action = asked.path.rpartition("/")[2]
         if action in ("start_chat", "resume_chat"):
-            customer = asked.headers["authorization"].removeprefix("Bearer dal:")
-            return Heard(what="opened", chat=self._chats[customer]["id"])
+            return Heard(what="opened", chat=self._chats[self._customer(asked)]["id"])
         if action == "send_event":
             return Heard(what="said", chat=asked.json["chat_id"], text=asked.json["event"].get("text", ""))
         return None

@@ -30,6 +30,11 @@ export class Conversation extends EventTarget {
     return this.#kept.lines;
   }
 
+  /** The id of the user's last message that a person has read. */
+  get readThere() {
+    return this.#kept.read;
+  }
+
   get withPeople() {
     return ["queued", "active"].includes(this.state?.status);
   }
@@ -96,6 +101,7 @@ export class Conversation extends EventTarget {
         hello: ({ handoff }) => this.#set({ state: handoff }),
         message: (message, id) => this.#received(message, id),
         handoff: (state, id) => this.#moved(state, id),
+        read: ({ message_id }, id) => this.#readThere(message_id, id),
         typing: ({ typing, name }) => this.#othersType(typing ? (name ?? "") : null),
       },
     });
@@ -156,6 +162,7 @@ export class Conversation extends EventTarget {
   async #send({ id, payload }) {
     try {
       const answers = await api.say(this.#kept, payload, id);
+      this.#live?.hurry();
       this.#mark(id, { state: "sent" });
       answers.forEach((answer, n) => this.#answered(answer, `${id}/${n}`));
     } catch (error) {
@@ -196,6 +203,13 @@ export class Conversation extends EventTarget {
     // The greeting of a connection has the newest state, what follows it may be older.
     if (!this.state?.at || state.at >= this.state.at) this.state = state;
     if (state.status !== "active") this.typing = null;
+    this.#changed();
+  }
+
+  #readThere(messageId, id) {
+    this.#kept.last = id || this.#kept.last;
+    const place = (wanted) => this.lines.findIndex((line) => line.id === wanted);
+    if (place(messageId) > place(this.#kept.read)) this.#kept.read = messageId;
     this.#changed();
   }
 

@@ -18,7 +18,7 @@ export function buildLine(line) {
 }
 
 /** Bring a line's node up to date. */
-export function updateLine(node, { line, follows, choosable }, conversation) {
+export function updateLine(node, { line, follows, choosable, read }, conversation) {
   if (isNotice(line)) return;
   node.classList.toggle("follows", follows);
   node.classList.toggle("mine", line.who === "user");
@@ -26,7 +26,8 @@ export function updateLine(node, { line, follows, choosable }, conversation) {
   for (const [n, place] of node.querySelectorAll(".choices-row").entries()) {
     once(place, choosable, (row) => fillChoices(row, offered[n] ?? [], choosable, conversation));
   }
-  once(node.querySelector(".message-state"), line.state ?? "", (place) => fillState(place, line, conversation));
+  const state = read ? "read" : (line.state ?? "");
+  once(node.querySelector(".message-state"), state, (place) => fillState(place, line, state, conversation));
 }
 
 function isNotice({ who, image, buttons, cards }) {
@@ -42,7 +43,7 @@ function once(node, shown, fill) {
 
 function nameOf({ who, name }) {
   if (who === "user") return "You";
-  return who === "agent" ? name || "Agent" : "Assistant";
+  return who === "agent" ? name || "A person" : "Assistant";
 }
 
 function bubble({ text, image, attachment, attachments, cards }) {
@@ -99,12 +100,12 @@ function choice({ title, payload, url }, conversation) {
   return anchor || make("button", { type: "button", class: "chip", dir: "auto", onclick: say }, title);
 }
 
-function fillState(place, line, conversation) {
-  const { state } = line;
-  place.dataset.state = state ?? "";
+function fillState(place, line, state, conversation) {
+  place.dataset.state = state;
   const parts = [timeOf(line.at)];
   if (state === "sending") parts.push(icon("clock"), unseen("Sending"));
   if (state === "sent") parts.push(icon("sent"), unseen("Sent"));
+  if (state === "read") parts.push(make("span", { class: "state-text" }, "Read"));
   if (state === "failed")
     parts.push(
       icon("failed"),

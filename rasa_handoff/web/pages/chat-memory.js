@@ -5,7 +5,7 @@ const LINES = 500;
 
 /** The memory of a conversation that has not begun. */
 export function nothing() {
-  return { sender: null, token: null, last: null, told: null, lines: [] };
+  return { sender: null, token: null, last: null, told: null, read: null, lines: [] };
 }
 
 /** What was kept; nothing if the browser does not let us, or something else wrote there. */

@@ -13,9 +13,13 @@ const OVER = "The chat has ended";
 /** With whom the user talks: `{name, more, kind}`. */
 export function whom(state) {
   if (state?.status === "requested") return { kind: "wait", name: "One moment", more: "Looking for a person…" };
-  if (state?.status === "queued") return { kind: "wait", name: "In the queue", more: place(state.queue_position) };
+  if (state?.status === "queued") return { kind: "wait", name: "In the queue", more: patience(state) };
   if (state?.status === "active") return { kind: "person", name: agentOf(state), more: "With you now" };
   return { kind: "bot", name: "Assistant", more: "Answers automatically" };
+}
+
+function patience({ queue_position: position, queue_minutes: minutes }) {
+  return minutes ? `${place(position)}, about ${minutes} min` : place(position);
 }
 
 function place(position) {

@@ -92,7 +92,7 @@ function renderLines() {
 function asShown({ key, day, message, follows }, last) {
   if (day) return { key, day };
   const offers = [message, ...(message.cards ?? [])].some(({ buttons }) => buttons?.length);
-  return { key, line: message, follows, choosable: last && offers };
+  return { key, line: message, follows, choosable: last && offers, read: message.id === conversation.readThere };
 }
 
 function renderTyping() {

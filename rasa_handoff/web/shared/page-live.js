@@ -20,9 +20,9 @@ export class Live {
 
   constructor({ url, handlers, onState, ready }) {
     this.#options = { url, handlers, onState, ready };
-    addEventListener("online", () => this.#hurry());
+    addEventListener("online", () => this.hurry());
     addEventListener("pageshow", (event) => event.persisted && this.#running && this.#open());
-    document.addEventListener("visibilitychange", () => document.hidden || this.#hurry());
+    document.addEventListener("visibilitychange", () => document.hidden || this.hurry());
   }
 
   start() {
@@ -73,7 +73,8 @@ export class Live {
     else this.#broken();
   }
 
-  #hurry() {
+  /** The server may be there again: try at once, if we were waiting to. */
+  hurry() {
     if (!this.#timer) return;
     clearTimeout(this.#timer);
     this.#wait = FIRST_WAIT;

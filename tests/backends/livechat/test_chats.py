@@ -16,7 +16,7 @@ import pytest_asyncio
 from rasa_handoff.backends.livechat import backend as livechat
 from rasa_handoff.backends.livechat.backend import LiveChat
 from rasa_handoff.backends.livechat.following import pause
-from rasa_handoff.fetch import Fetcher
+from rasa_handoff.backends.user_files import UserFiles
 from rasa_handoff.model import Attachment, EndReason, Handoff, Json, Line, Status
 from rasa_handoff.store import deliveries
 from rasa_handoff.testing import Stage, Wire, on_stage
@@ -448,22 +448,44 @@ class TestErrors:
     @pytest.mark.parametrize(
         ("kind", "reason"),
         [
+            ("groups_offline", EndReason.UNAVAILABLE),
             ("group_offline", EndReason.UNAVAILABLE),
             ("group_unavailable", EndReason.UNAVAILABLE),
             ("group_not_found", EndReason.UNAVAILABLE),
             ("validation", EndReason.FAILED),
             ("authorization", EndReason.FAILED),
             ("customer_banned", EndReason.FAILED),
+            ("chat_anonymized", EndReason.FAILED),
+            ("authentication", EndReason.FAILED),
+            ("too_many_requests", EndReason.FAILED),
+            ("request_timeout", EndReason.FAILED),
+            ("service_unavailable", EndReason.FAILED),
+            ("internal", EndReason.FAILED),
             ("license_expired", EndReason.FAILED),
+            ("license_not_found", EndReason.FAILED),
             ("unsupported_version", EndReason.FAILED),
+            ("wrong_product_version", EndReason.FAILED),
             ("something_new", EndReason.FAILED),
         ],
     )
     async def test_a_refused_chat_leaves_the_bot_in_charge(
         self, stage: Stage, vendor: Vendor, kind: str, reason: EndReason
     ) -> None:
-        vendor.refuse["start_chat"] = [No(kind)]
+        vendor.refuse["start_chat"] = [No(kind), No(kind)]
         assert (await stage.request()).end_reason is reason
+
+    @pytest.mark.parametrize("kind", ["validation", "authorization", "license_expired", "license_not_found"])
+    async def test_a_message_that_is_refused_for_good_is_put_aside_and_the_next_goes_on(
+        self, stage: Stage, vendor: Vendor, kind: str
+    ) -> None:
+        await talking(stage, vendor)
+        vendor.refuse["send_event"] = [No(kind)]
+        await stage.say("not this one")
+        await stage.say("but this one")
+        await stage.until(lambda: texts(vendor)[-1:] == ["but this one"])
+        assert "not this one" not in texts(vendor)
+        await stage.until(lambda: "utter_handoff_undelivered" in stage.notices())
+        assert (await stage.handoff()).is_open
 
     @pytest.mark.parametrize("kind", ["too_many_requests", "request_timeout", "service_unavailable", "internal"])
     async def test_what_passes_is_tried_again(self, stage: Stage, vendor: Vendor, kind: str) -> None:
@@ -582,7 +604,7 @@ class TestMedia:
         """The server that has the user's files; the address guard would let nobody to it."""
         with Wire() as files:
             trusted = files.url.removeprefix("http://")
-            monkeypatch.setattr(livechat, "Fetcher", lambda: Fetcher(trusted=[trusted]))
+            monkeypatch.setattr(livechat, "UserFiles", lambda ours: UserFiles(ours, [trusted]))
             yield files
 
     async def sent(self, folder: Path, wire: Wire, vendor: Vendor, *media: Attachment, **more: Any) -> list[Json]:
@@ -600,6 +622,17 @@ class TestMedia:
         [file] = vendor.files
         assert (file["content"], file["content_type"]) == (b"\x89PNG", "image/png")
         assert file["name"].endswith(".png")
+
+    async def test_a_file_behind_a_link_of_ours_is_laid_down_there_wherever_our_server_is(
+        self, tmp_path: Path, wire: Wire, vendor: Vendor
+    ) -> None:
+        wire.when("GET", "/webhooks/handoff/media/*", body=b"\x89PNG")
+        link = Attachment(url=f"{wire.url}/webhooks/handoff/media/{'a' * 60}/bike.png", kind="image")
+        async with on_stage(tmp_path, LiveChat, section(wire.url), secrets=SECRETS, public_url=wire.url) as stage:
+            await talking(stage, vendor)
+            await stage.say("", attachments=[link])
+            await stage.until(stage.all_sent)
+        assert [file["content"] for file in vendor.files] == [b"\x89PNG"]
 
     async def test_each_medium_is_a_message_of_its_own(self, tmp_path: Path, wire: Wire, vendor: Vendor) -> None:
         places = Attachment(url="https://maps.example.com/1", kind="location")

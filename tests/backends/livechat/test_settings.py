@@ -42,6 +42,7 @@ def test_both_grants() -> None:
         ({"account_id": None}, "account_id: is missing; the two belong together"),
         ({"personal_access_token": None}, "personal_access_token: is missing"),
         ({"webhook_secret": "short"}, "webhook_secret: is shorter than 16"),
+        ({"agent_token": "dal:a"}, "agent_token: is there beside refresh_token, which makes new ones; leave it out"),
         ({"version": "3"}, "version: must be a version"),
         ({"group": "billing"}, "group: must be a group's number"),
         ({"user": {"name": "nothing"}}, "user.name: does not say where the value is"),

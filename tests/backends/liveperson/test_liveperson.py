@@ -451,6 +451,19 @@ async def with_files(tmp_path: Path, wire: Wire, side: LivePersonSide) -> AsyncI
         yield stage
 
 
+async def test_a_picture_behind_a_link_of_ours_is_uploaded_wherever_our_server_is(
+    tmp_path: Path, wire: Wire, side: LivePersonSide
+) -> None:
+    wire.when("GET", "/webhooks/handoff/media/*", 200, PNG)
+    link = f"{wire.url}/webhooks/handoff/media/{'a' * 60}/bike.png"
+    secrets = (CLIENT_SECRET, FORMER_SECRET)
+    async with on_stage(tmp_path, LivePerson, section(wire.url), secrets=secrets, public_url=wire.url) as stage:
+        await talking(stage, side)
+        await stage.say("", attachments=(Attachment(url=link, kind="image", name="bike.png"),))
+        await stage.until(lambda: len(side.last.published) == 1)
+    assert list(side.files.values()) == [PNG]
+
+
 async def test_a_picture_is_uploaded_and_published_with_its_preview(
     with_files: Stage, wire: Wire, side: LivePersonSide
 ) -> None:

@@ -735,7 +735,7 @@ def test_every_fault_is_named_at_once_with_its_remedy() -> None:
 
 
 def test_without_a_public_address_there_is_no_start_because_no_link_would_lead_anywhere() -> None:
-    with pytest.raises(ConfigError, match="public_url: is missing; yellow gives agents links"):
+    with pytest.raises(ConfigError, match="public_url: is missing; yellow makes links"):
         read_section({"backends": {"yellow": section("https://desk.example.com")}}, settings_models())
 
 

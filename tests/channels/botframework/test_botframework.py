@@ -102,6 +102,18 @@ async def test_a_picture_in_teams_is_had_with_the_bots_token(line: Line, interne
     assert asked.headers["authorization"] == "Bearer microsoft-1"
 
 
+@pytest.mark.parametrize("url", ["javascript:alert(1)", "data:text/html,<script>", "file:///etc/passwd", "//x"])
+async def test_an_address_that_is_none_is_not_given_to_the_agent(line: Line, url: str) -> None:
+    """Microsoft's signature is not about the body: what a user's program says there is a stranger's word."""
+    payload = PAYLOADS["message"]
+    payload["attachments"] = [{"contentType": "image/png", "contentUrl": url, "name": "a.png"}]
+    await line.hand_over(USER)
+    await hook(line, payload)
+    (message,) = await line.heard()
+    assert message.attachments == ()
+    assert message.text.endswith("[image: the user sent it, but its address cannot be opened]")
+
+
 async def test_a_place_is_a_place(line: Line) -> None:
     await started(line, "place")
     (attachment,) = line.agents.got[0].attachments

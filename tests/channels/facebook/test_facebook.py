@@ -7,6 +7,8 @@ import hashlib
 import hmac
 import json
 from collections.abc import AsyncIterator, Iterator
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,8 @@ from rasa.core.agent import Agent
 from rasa.core.channels.facebook import FacebookInput
 
 from rasa_handoff.channels import facebook
-from rasa_handoff.model import Attachment, Button, Card
+from rasa_handoff.model import Attachment, Button, Card, Json
+from rasa_handoff.store import messages
 from rasa_handoff.testing.payloads import Payloads
 from rasa_handoff.testing.wire import Wire
 from tests.channels.line import Line
@@ -44,10 +47,10 @@ async def line(tmp_path: Path, wire: Wire, rasa_agent: Agent) -> AsyncIterator[L
     await line.down()
 
 
-async def hook(line: Line, name: str, secret: str = SECRET) -> tuple[int, str]:
-    body = json.dumps(PAYLOADS[name])
-    mac = hmac.new(secret.encode(), body.encode(), hashlib.sha1).hexdigest()
-    return await line.hook(PAYLOADS[name], headers={"X-Hub-Signature": f"sha1={mac}"})
+async def hook(line: Line, name: str | Json, secret: str = SECRET) -> tuple[int, str]:
+    payload = PAYLOADS[name] if isinstance(name, str) else name
+    mac = hmac.new(secret.encode(), json.dumps(payload).encode(), hashlib.sha1).hexdigest()
+    return await line.hook(payload, headers={"X-Hub-Signature": f"sha1={mac}"})
 
 
 def sent(wire: Wire) -> list[Any]:
@@ -109,6 +112,20 @@ async def test_all_messages_of_one_request_arrive_once_and_in_order(line: Line) 
     assert [(each.text, len(each.attachments)) for each in line.agents.got] == [("first", 0), ("second", 0), ("", 1)]
 
 
+async def test_two_users_in_one_request_are_not_mixed_up(line: Line) -> None:
+    payload = deepcopy(PAYLOADS["text"])
+    second = deepcopy(payload["entry"][0])
+    second["messaging"][0]["sender"]["id"] = "4711"
+    second["messaging"][0]["message"].update(mid="m.other", text="from the other")
+    payload["entry"].append(second)
+    both = [await line.hand_over(user) for user in (USER, "4711")]
+    await hook(line, payload)
+    await line.heard(2)
+    said = [await line.runtime.store.read(partial(messages.of, handoff_id=each.id)) for each in both]
+    texts = [[each.text for each in one if each.who == "user"] for one in said]
+    assert texts == [["hello, world!"], ["from the other"]]
+
+
 async def test_the_pages_own_words_are_none_of_the_user(line: Line) -> None:
     await line.hand_over(USER)
     await hook(line, "echo")
@@ -137,7 +154,7 @@ async def test_choices_are_quick_replies_below_the_last_piece_of_a_text(line: Li
     text = "word " * 450
     await line.reply(handoff, text, buttons=(Button(title="A title longer than twenty", payload="yes"),))
     first, last = sent(wire)[-2:]
-    assert first["text"] + last["text"] == text
+    assert f"{first['text']} {last['text']}" == text.strip()
     assert len(first["text"]) <= facebook.LONGEST_TEXT
     replies = [{"content_type": "text", "title": "A title longer than…", "payload": "yes"}]
     assert last["quick_replies"] == replies

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import AsyncIterator
@@ -140,6 +141,15 @@ async def test_a_failed_check_is_no_success(line: Line, internet: Internet) -> N
 async def test_a_pressed_button_has_its_title_and_its_payload(line: Line) -> None:
     await started(line, "clicked")
     assert line.agents.got[0].text == "Yes, please (/affirm)"
+
+
+async def test_a_click_that_comes_again_has_no_second_effect(line: Line) -> None:
+    await line.hand_over(USER)
+    for _ in range(2):
+        await hook(line, PAYLOADS["clicked"])
+    await hook(line, {**PAYLOADS["clicked"], "eventTime": "2017-03-02T19:03:10Z"})
+    await asyncio.sleep(0.1)
+    assert len(line.agents.got) == 2
 
 
 async def test_a_webhook_that_comes_again_has_no_second_effect(line: Line) -> None:

@@ -58,8 +58,14 @@ def posts(wire: Wire) -> list[dict[str, Any]]:
 
 async def test_a_text_reaches_the_agent_and_not_the_bot(line: Line) -> None:
     await started(line)
-    assert [each.text for each in line.agents.got] == ["hi"]
+    assert [each.text for each in line.agents.got] == ["ann: hi"]
     assert await line.bot_heard(ROOM) == []
+
+
+async def test_who_is_alone_with_the_bot_needs_no_name(line: Line) -> None:
+    await line.hand_over(ROOM)
+    await line.hook({**PAYLOADS["message"], "channel_name": None})
+    assert [each.text for each in await line.heard()] == ["hi"]
 
 
 async def test_a_file_is_had_with_the_bots_login(line: Line, wire: Wire) -> None:
@@ -108,7 +114,7 @@ async def test_what_the_bot_says_itself_is_not_heard(line: Line) -> None:
     await started(line)
     await line.hook({**PAYLOADS["message"], "message_id": "m2", "user_name": "bot", "text": "echo"})
     await line.hook({**PAYLOADS["message"], "message_id": "m3", "text": "more"})
-    assert [each.text for each in await line.heard(2)] == ["hi", "more"]
+    assert [each.text for each in await line.heard(2)] == ["ann: hi", "ann: more"]
 
 
 async def test_an_agent_writes_under_their_own_name_with_one_login(line: Line, wire: Wire) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import hmac
 import json
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -136,6 +138,45 @@ async def test_the_token_goes_to_slack_and_nowhere_else(line: Line, internet: In
     assert status == 502
     assert b"not one of the channel's own" in body
     assert {each.headers["host"] for each in internet.asked} <= {"slack.com"}
+
+
+async def test_a_file_is_had_through_the_proxy_of_the_credentials(
+    tmp_path: Path, internet: Internet, rasa_agent: Agent
+) -> None:
+    internet.when("GET", "/files-pri/*", body=b"GIF89a")
+    async with tunnel(internet) as (proxy, asked):
+        credentials = {"slack_token": TOKEN, "slack_signing_secret": SECRET, "proxy": proxy}
+        line = Line(tmp_path, SlackInput.from_credentials(credentials), rasa_agent)
+        await line.up()
+        await line.hand_over(USER)
+        await hook(line, PAYLOADS["file_share"])
+        (message,) = await line.heard()
+        assert (await line.download(message.attachments[0].url))[:2] == (200, b"GIF89a")
+        await line.down()
+    assert "files.slack.com:443" in asked
+
+
+@asynccontextmanager
+async def tunnel(internet: Internet) -> AsyncIterator[tuple[str, list[str]]]:
+    """A proxy, and whom it was asked to connect to."""
+    asked: list[str] = []
+
+    async def pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while part := await reader.read(65536):
+            writer.write(part)
+        writer.close()
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = await reader.readuntil(b"\r\n\r\n")
+        asked.append(head.split()[1].decode())
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", internet._port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with suppress(ConnectionError):
+            await asyncio.gather(pump(reader, there_writer), pump(there_reader, writer))
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", asked
+    server.close()
 
 
 async def test_a_missing_scope_for_files_is_named(line: Line, internet: Internet) -> None:

@@ -116,6 +116,15 @@ async def test_a_file_that_telegram_does_not_give_says_why(line: Line, wire: Wir
     assert TOKEN.encode() not in body
 
 
+async def test_a_file_without_a_path_says_so(line: Line, wire: Wire) -> None:
+    """https://core.telegram.org/bots/api#file: file_path is optional."""
+    await line.hand_over(USER)
+    await line.hook(PAYLOADS["document"])
+    (message,) = await line.heard()
+    wire.when("POST", "/bot*/getFile", body={"ok": True, "result": {"file_id": FILE}})
+    assert (await line.download(message.attachments[0].url))[0] == 502
+
+
 async def test_places_and_contacts_can_be_read(line: Line) -> None:
     await line.hand_over(USER)
     for number, name in enumerate(("location", "venue", "contact"), 1):
@@ -133,6 +142,58 @@ async def test_a_pressed_button_has_its_title_and_its_payload(line: Line) -> Non
     await line.hook(PAYLOADS["pressed"])
     (message,) = await line.heard()
     assert message.text == 'Large (/inform{"size": "L"})'
+
+
+async def test_a_button_that_an_agent_hears_of_stops_spinning(line: Line, wire: Wire) -> None:
+    await line.hook(PAYLOADS["pressed"])  # for the bot: Rasa does not answer it, and neither do we
+    await line.hand_over(USER)
+    await line.hook(PAYLOADS["pressed"])
+    await line.until(lambda: answered(wire))
+    await line.hook(PAYLOADS["text"])
+    await line.heard(2)
+    assert answered(wire) == [{"callback_query_id": "4382bfdwdsb323b2d9"}]
+
+
+async def test_a_button_that_cannot_be_answered_is_heard_all_the_same(line: Line, wire: Wire) -> None:
+    await line.hand_over(USER)
+    wire.fail(400, path="/bot*/answerCallbackQuery")
+    assert await line.hook(PAYLOADS["pressed"]) == (200, "success")
+    await line.heard()
+
+
+def answered(wire: Wire) -> list[Any]:
+    return [each.json for each in wire.asked if each.path.endswith("/answerCallbackQuery")]
+
+
+async def test_in_a_group_the_agent_reads_who_writes(line: Line) -> None:
+    await line.hand_over("-100")
+    for number, name in enumerate(("text", "photo", "pressed"), 1):
+        payload = PAYLOADS[name]
+        said = payload.get("message") or payload["callback_query"]["message"]
+        said["chat"] = {"id": -100, "type": "group", "title": "Bikes"}
+        (payload.get("callback_query") or said)["from"] = {"id": number, "first_name": f"Ann {number}"}
+        await line.hook(payload)
+    texts = [each.text for each in await line.heard(3)]
+    assert texts[0].startswith("Ann 1: ")
+    assert texts[1:] == ["Ann 2: My broken bike", 'Ann 3: Large (/inform{"size": "L"})']
+
+
+async def test_a_webhook_that_comes_again_after_a_restart_has_no_second_effect(
+    tmp_path: Path, wire: Wire, rasa_agent: Agent
+) -> None:
+    texts = []
+    for again in (False, True):
+        line = Line(tmp_path, TelegramInput(TOKEN, "spoke_bot", "https://bot.test/hook"), rasa_agent)
+        await line.up()
+        if not again:
+            await line.hand_over(USER)
+        for name in ("photo", "text"):
+            assert await line.hook(PAYLOADS[name]) == (200, "success")
+        await asyncio.sleep(0.1)
+        texts.append([each.text for each in line.agents.got])
+        await line.down()
+    assert len(texts[0]) == 2
+    assert texts[1] == []
 
 
 async def test_a_webhook_that_comes_again_has_no_second_effect(line: Line) -> None:
@@ -219,7 +280,7 @@ async def test_a_long_text_comes_in_pieces_and_its_buttons_below_the_last(line: 
         buttons=(Button(title="Yes", payload="yes"), Button(title="Site", payload="", url="https://x.test")),
     )
     first, last = sent(wire)[-2:]
-    assert first[1]["text"] + last[1]["text"] == text
+    assert f"{first[1]['text']} {last[1]['text']}" == text.strip()
     assert len(first[1]["text"]) <= telegram.LONGEST_TEXT
     keyboard = [[{"text": "Yes", "callback_data": "yes"}], [{"text": "Site", "url": "https://x.test"}]]
     assert (first[1].get("reply_markup"), last[1]["reply_markup"]) == (None, {"inline_keyboard": keyboard})
@@ -256,6 +317,34 @@ async def test_files_and_cards_come_in_their_own_form(line: Line, wire: Wire) ->
             },
         ),
     ]
+
+
+async def test_no_word_of_a_long_card_is_lost_however_its_letters_are_counted(line: Line, wire: Wire) -> None:
+    """Telegram counts an emoji twice."""
+    handoff = await line.hand_over(USER)
+    await line.gone(handoff)
+    before = len(sent(wire))
+    words = "🚲" * 2100
+    shop = Button(title="Yes", payload="/yes")
+    await line.reply(
+        handoff, cards=(Card(title="Bikes", text=words, image_url="https://f.test/b.jpg", buttons=(shop,)),)
+    )
+    calls = sent(wire)[before:]
+    assert [method for method, _ in calls] == ["sendPhoto", *["sendMessage"] * 3]
+    assert "caption" not in calls[0][1]
+    told = [params["text"] for _, params in calls[1:]]
+    assert "".join(told).replace("Bikes", "") == words
+    assert all(len(each.encode("utf-16-le")) // 2 <= telegram.LONGEST_TEXT for each in told)
+    assert ["reply_markup" in params for _, params in calls] == [False, False, False, True]
+
+
+async def test_a_piece_that_shows_nothing_is_not_sent(line: Line, wire: Wire) -> None:
+    """Telegram refuses a message of white space, and what came after it would be lost with it."""
+    handoff = await line.hand_over(USER)
+    await line.gone(handoff)
+    before = len(sent(wire))
+    await line.reply(handoff, "first" + "\n" * 9000 + "last")
+    assert [params["text"] for _, params in sent(wire)[before:]] == ["first", "last"]
 
 
 async def test_a_file_that_telegram_does_not_take_comes_as_a_link(line: Line, wire: Wire) -> None:

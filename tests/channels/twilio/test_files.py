@@ -98,7 +98,7 @@ async def test_a_file_that_turns_out_too_large_is_broken_off(
         monkeypatch.setattr(twilio, "API", address)
         line.channels.named("twilio").fetcher._trusted = frozenset({address.removeprefix("http://")})
         await line.hand_over(USER)
-        await line.hook(data={**PAYLOADS["mms_alone"], "MediaUrl0": f"{address}/a.jpg"})
+        await line.hook(data={**PAYLOADS["mms_alone"], "MediaUrl0": f"{address}{FILE}"})
         (message,) = await line.heard()
         with pytest.raises(aiohttp.ClientPayloadError):
             await line.download(message.attachments[0].url)

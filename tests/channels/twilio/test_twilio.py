@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
+from rasa.core.agent import Agent
+from rasa.core.channels.twilio import TwilioInput
 
 from rasa_handoff.channels import twilio
 from rasa_handoff.model import Attachment, Button, Card
 from rasa_handoff.testing.wire import Asked, Wire
 from tests.channels.line import Line
 from tests.channels.twilio.words import (
+    ACCOUNT,
     BASIC,
     MESSAGES,
     NUMBER,
     PAYLOADS,
+    TOKEN,
     USER,
     WHATSAPP_NUMBER,
     WHATSAPP_USER,
@@ -78,6 +83,20 @@ async def test_credentials_go_nowhere_but_to_twilio(line: Line, wire: Wire) -> N
         assert stranger.asked == []
 
 
+async def test_a_forged_webhook_does_not_choose_what_the_account_is_asked_for(line: Line, wire: Wire) -> None:
+    """Else whoever knows the webhook's address could have an agent open what other users wrote."""
+    wire.when("GET", "*", 200, b"[]")
+    await line.hand_over(USER)
+    for number, path in enumerate(
+        (f"{MESSAGES}.json", f"{MESSAGES}/MM0/Media/../../SM1.json", f"{MESSAGES}/MM0/Media/")
+    ):
+        data = {**PAYLOADS["mms_alone"], "MediaUrl0": f"{wire.url}{path}", "MessageSid": f"MM{number}"}
+        await line.hook(data=data)
+        message = (await line.heard(number + 1))[-1]
+        assert (await line.download(message.attachments[0].url))[0] == 502
+    assert [each.path for each in wire.asked if each.method == "GET"] == []
+
+
 async def test_a_redirect_into_the_owners_network_is_not_followed(line: Line, wire: Wire) -> None:
     await line.hand_over(USER)
     await form(line, wire, "mms_alone")
@@ -107,7 +126,7 @@ async def test_a_long_text_comes_in_pieces_and_files_by_themselves(line: Line, w
     picture = Attachment(url="https://f.test/a.png", kind="image")
     await line.reply(handoff, text, attachments=(picture,))
     first, second, file = sent(wire)[-3:]
-    assert f"{first['Body']}{second['Body']}".split() == text.split()
+    assert f"{first['Body']} {second['Body']}" == text.strip()
     assert len(first["Body"]) <= twilio.LONGEST_TEXT
     assert file == {"To": USER, "From": NUMBER, "MediaUrl": "https://f.test/a.png"}
 
@@ -157,6 +176,25 @@ async def test_a_user_who_cannot_be_reached_is_told_of_at_once(line: Line, wire:
     wire.when("POST", f"{MESSAGES}.json", 400, {"code": code, "message": "…", "status": 400})
     await line.reply(handoff, "hi")
     assert any(words in each for each in await line.dead())
+
+
+@pytest.mark.parametrize(("wanted", "user"), [(True, WHATSAPP_USER), (False, WHATSAPP_USER), (True, USER)])
+async def test_a_whatsapp_user_sees_that_the_agent_types_where_the_owner_wants_it(
+    tmp_path: Path, wire: Wire, rasa_agent: Agent, monkeypatch: pytest.MonkeyPatch, wanted: bool, user: str
+) -> None:
+    monkeypatch.setattr(twilio, "MESSAGING", wire.url)
+    wire.when("POST", "/v2/Indicators/Typing.json", body={"success": True})
+    line = Line(
+        tmp_path, TwilioInput(ACCOUNT, TOKEN, NUMBER), rasa_agent, channels={"twilio": {"whatsapp_typing": wanted}}
+    )
+    await line.up()
+    handoff = await line.hand_over(user)
+    await line.hook(data={**PAYLOADS["whatsapp_text"], "From": user, "MessageSid": "SM7"})
+    await line.type(handoff)
+    await line.reply(handoff, "hi")
+    await line.down()
+    shown = [fields(each) for each in wire.asked if each.path == "/v2/Indicators/Typing.json"]
+    assert shown == ([{"messageId": "SM7", "channel": "whatsapp"}] if wanted and user == WHATSAPP_USER else [])
 
 
 async def test_what_twilio_cannot_take_now_is_tried_again(line: Line, wire: Wire) -> None:

@@ -57,7 +57,7 @@ def posts(internet: Internet) -> list[dict[str, Any]]:
 
 async def test_a_text_reaches_the_agent_and_not_the_bot(line: Line) -> None:
     await started(line)
-    assert [each.text for each in line.agents.got] == ["the text of message-1"]
+    assert [each.text for each in line.agents.got] == ["matt@example.com: the text of message-1"]
     assert await line.bot_heard(ROOM) == []
 
 
@@ -94,7 +94,8 @@ async def test_a_webhook_that_comes_again_has_no_second_effect(line: Line) -> No
     await started(line)
     await line.hook(PAYLOADS["message"])
     await line.hook(PAYLOADS["reply"])
-    assert [each.text for each in await line.heard(2)] == ["the text of message-1", "the text of message-2"]
+    texts = [each.text for each in await line.heard(2)]
+    assert texts == ["matt@example.com: the text of message-1", "matt@example.com: the text of message-2"]
 
 
 async def test_an_agent_writes_into_the_room_and_the_thread_also_after_a_restart(

@@ -1,0 +1,76 @@
+"""The pages find back to a server that was away, at the latest when somebody writes."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, Route, async_playwright, expect
+
+from tests.web_stage import Web, token_of
+
+pytestmark = pytest.mark.browser
+
+STREAM = "**/stream*"
+ATTEMPTS = 4  #: in vain, behind which a page pauses for three seconds at least
+AT_ONCE = 2000  #: milliseconds
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert path, "the browser tests need Chromium: apt-get install chromium"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        await browser.close()
+
+
+async def cut_off(page: Page, address: str, greeting: str = "") -> None:
+    """Open the page, whose stream ends behind the greeting and cannot be had again, until its pauses are long."""
+    attempts = 0
+
+    async def refuse(route: Route) -> None:
+        nonlocal attempts
+        attempts += 1
+        if greeting and attempts == 1:
+            await route.fulfill(content_type="text/event-stream", body=f"event: hello\ndata: {greeting}\n\n")
+        else:
+            await route.abort()
+
+    await page.route(STREAM, refuse)
+    await page.goto(address)
+    while attempts < ATTEMPTS + bool(greeting):
+        await page.wait_for_timeout(50)
+    await expect(page.get_by_text("Reconnecting")).to_be_visible()
+    await page.unroute(STREAM)
+
+
+async def write(page: Page, field: str) -> None:
+    await page.get_by_role("textbox", name=field).fill("hello")
+    await page.keyboard.press("Enter")
+
+
+async def test_the_chat_page_is_back_when_the_user_could_write(web: Web, browser: Browser) -> None:
+    page = await browser.new_page()
+    await page.route("**/webhook", lambda route: route.fulfill(json=[]))  # Rasa's own, which is not on this stage
+    await cut_off(page, f"{web.url}/chat/")
+    await write(page, "Your message")
+    await expect(page.locator(".message-state[data-state=sent]")).to_be_visible()
+    await expect(page.get_by_text("Reconnecting")).to_be_hidden(timeout=AT_ONCE)
+
+
+async def test_the_console_is_back_when_the_agent_could_write(web: Web, browser: Browser) -> None:
+    bo = await web.agent_online()
+    _, chat = await web.waiting_user()
+    await bo.accept(chat)
+    me = (await bo.get("/desk/api/me")).json["agent"]
+    page = await browser.new_page()
+    await page.context.request.post(f"{web.url}/desk/api/session", data={"token": token_of("Bo")})
+    await cut_off(page, f"{web.url}/desk/#/chats/{chat}", json.dumps({"agent": me, "now": time.time()}))
+    await write(page, "Reply to")
+    await expect(page.get_by_text("Reconnecting")).to_be_hidden(timeout=AT_ONCE)
