@@ -388,7 +388,8 @@ def _check_settings(asked: argparse.Namespace) -> int:
 def _at_backend(name: str, command: Command, asked: argparse.Namespace) -> int:
     settings = credentials.check(asked.credentials)
     if name not in settings.backends:
-        raise ConfigError([f"backends.{name}: is missing in {asked.credentials}; add its settings"])
+        faults = [f"backends.{name}: is missing; add its settings"]
+        raise ConfigError(faults, asked.credentials.name, cannot="this cannot be done")
     rows = asyncio.run(command.run(settings.backends[name], settings))
     if asked.json:
         return _print_json({"rows": rows})

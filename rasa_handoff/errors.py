@@ -33,12 +33,15 @@ class ConfigError(HandoffError):
     Args:
         faults: one sentence each, naming the setting, the fault and the remedy.
         file: where they are.
+        cannot: what is not possible with them.
     """
 
-    def __init__(self, faults: list[str], file: str = "credentials.yml") -> None:
+    def __init__(
+        self, faults: list[str], file: str = "credentials.yml", cannot: str = "rasa_handoff cannot start"
+    ) -> None:
         self.faults = faults
         lines = "\n".join(f"  - {fault}" for fault in faults)
-        super().__init__(f"rasa_handoff cannot start with these settings ({file}):\n{lines}")
+        super().__init__(f"{cannot} with these settings ({file}):\n{lines}")
 
 
 class FilesError(HandoffError):

@@ -451,9 +451,36 @@ def _read_channels(
 def _read_model(model: type[M], section: Any, path: Path, faults: _Faults) -> M | None:
     """A section with a model of its own, which may have a method ``faults`` that finds what a type cannot say."""
     shape = _shaped(model, section, path, faults)
-    for name, what in getattr(shape, "faults", tuple)():
-        faults.add((*path, name), what)
+    absent, checked = (set[str](), shape) if shape is not None else _completed(model, section)
+    for name, what in getattr(checked, "faults", tuple)():
+        if name.partition(".")[0] not in absent:
+            faults.add((*path, name), what)
     return shape
+
+
+def _completed(model: type[M], section: Any) -> tuple[set[str], M | None]:
+    """A faulty section with something else in the place of its faults, to check the rest by; and where they are."""
+    if not isinstance(section, dict):
+        return set(), None
+    hints = get_type_hints(model)
+    known = {name: value for name, value in section.items() if name in hints}
+    absent: set[str] = set()
+    for _ in range(3):  # what is faulty is left out first, and is perhaps missing then
+        try:
+            return absent, _validated(model, known)
+        except ValidationError as error:
+            faulty = {str(one["loc"][0]) for one in error.errors()}
+        missing = {name: _instead(hints[name]) for name in (faulty - known.keys()) & hints.keys()}
+        known = {**{name: value for name, value in known.items() if name not in faulty}, **missing}
+        absent |= faulty
+    return absent, None
+
+
+def _instead(hint: Any) -> Any:
+    """A value of the type *hint*, whatever it says."""
+    if _is_model(hint):
+        return {name: _instead(inner) for name, inner in get_type_hints(hint).items() if name in _fields(hint)}
+    return {str: "", bool: False, int: 0, float: 0.0, list: [], dict: {}}.get(_kind(hint), "")
 
 
 def _require_public_url(shape: _Section, known: Mapping[str, type[BaseModel]], faults: _Faults) -> None:

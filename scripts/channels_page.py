@@ -24,6 +24,9 @@ INTRODUCTION = """\
 What users and agents can do on each channel while a person has the conversation. `rasa-handoff doctor` says it of the
 channels that your bot has, and what their settings lack.
 
+Each was checked with Rasa's own channel and a server in the service's place, after the pages that are named as its
+sources ([tests/channels](../tests/channels)); not with accounts at the services.
+
 <!-- Written by `make docs` from rasa_handoff/channels; a test holds it to the code. -->
 """
 HEADS = ("channel", "agents reach users who do not write", "from users, beside text", "from agents, beside text")

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, async_playwright, expect
+from playwright.async_api import Page, Route, async_playwright, expect
 
 from rasa_handoff.events import AgentMessage
 from rasa_handoff.model import Attachment, Button, Card
@@ -67,3 +67,20 @@ async def test_a_file_of_the_server_itself_is_shown_whatever_its_address(web: We
     origin = web.url.partition("/webhooks")[0]
     picture = page.get_by_role("img", name="a.png")
     await expect(picture).to_have_attribute("src", f"{origin}/webhooks/handoff/media/token/a.png")
+
+
+async def test_a_picture_that_comes_late_does_not_push_the_last_line_out_of_sight(web: Web, page: Page) -> None:
+    async def show_late(route: Route) -> None:
+        await page.wait_for_timeout(300)
+        picture = '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="900"/>'
+        await route.fulfill(content_type="image/svg+xml", body=picture)
+
+    await page.set_viewport_size({"width": 600, "height": 400})
+    await page.route("https://x.test/a.svg", show_late)
+    chat = await chat_of(web, page)
+    picture = Attachment(url="https://x.test/a.svg", kind="image", name="a.svg")
+    for message in (AgentMessage(chat_id=chat, attachments=(picture,)), AgentMessage(chat_id=chat, text="Well?")):
+        await web.runtime.switchboard.apply("desk", message)
+    await expect(page.get_by_text("Well?")).to_be_visible()
+    await expect(page.get_by_role("img", name="a.svg")).to_have_js_property("naturalHeight", 900)
+    await expect(page.get_by_text("Well?")).to_be_in_viewport()

@@ -790,6 +790,7 @@ def test_an_agent_system_that_is_gone_is_a_problem(bot: Path, server: Any, name:
     theirs = server({path: (503, {})})
     credentials(bot, {"public_url": PUBLIC, "backends": {name: section(theirs.url)}})
     found = only(connected(bot), name, Level.PROBLEM)
+    assert found.text.startswith(f"{name}: could not ")
     assert "HTTP 503" in found.text
     assert KEY not in str(found)
 

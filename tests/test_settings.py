@@ -65,6 +65,26 @@ def yaml(text: str) -> Any:
     return parser.load(text)
 
 
+class Door(BaseModel):
+    """What a backend needs, with something that it needs itself."""
+
+    url: str
+
+
+class House(BaseModel):
+    """A backend that needs much."""
+
+    name: str
+    door: Door
+    window: Door
+    token: str
+    site: str = "https://x.example"
+
+    def faults(self) -> Iterator[tuple[str, str]]:
+        yield from faults_in(self, {"token": require_secret, "site": read_url, "name": read_url})
+        yield from faults_in(self, {"door": lambda door: read_url(door.url)})
+
+
 class TestDefaults:
     @pytest.mark.parametrize("section", [None, {}])
     def test_an_empty_section_is_the_desk_on_sqlite(self, section: dict[str, Any] | None) -> None:
@@ -104,6 +124,19 @@ class TestDefaults:
         with pytest.raises(ConfigError, match="public_url: is missing; acme makes links that begin with it"):
             read_section({"backends": {"acme": {}}}, models)
         assert read_section({"public_url": "https://a.example", "backends": {"acme": {}}}, models).backends["acme"]
+
+    def test_the_rest_is_checked_where_something_needed_is_missing(self) -> None:
+        section = {"token": "short", "site": "x.example", "door": {}, "window": 3}
+        with pytest.raises(ConfigError) as found:
+            read_section({"backends": {"acme": section}}, {**MODELS, "acme": House})
+        told = sorted(fault.partition(";")[0].removeprefix("backends.acme.") for fault in found.value.faults)
+        assert told == [
+            "door.url: is missing",
+            "name: is missing",
+            "site: must be an http:// or https:// address",
+            "token: is shorter than 16 characters and could be guessed",
+            "window: must be a mapping",
+        ]
 
     def test_a_backend_s_model_can_say_more_than_types(self) -> None:
         class Careful(BaseModel):

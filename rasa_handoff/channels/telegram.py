@@ -40,6 +40,7 @@ LONGEST_TEXT = 4096  #: UTF-16 units (https://core.telegram.org/bots/api#sendmes
 LONGEST_CAPTION = 1024  #: of a picture
 LONGEST_PAYLOAD = 64  #: bytes of a button's (https://core.telegram.org/bots/api#inlinekeyboardbutton)
 _WHO = "telegram"
+_GROUPS = {"group", "supergroup"}
 
 # Ours -> the method, and the name of its parameter (https://core.telegram.org/bots/api#sending-files). Telegram gets
 # the file from its address by itself, and takes pictures up to 5 MB and others up to 20 MB; documents only some.
@@ -290,7 +291,7 @@ def _message_in(update: Json) -> Json:
 
 def _writer(chat: Json, said: Json) -> str | None:
     """Who wrote or pressed *said*, in a chat of several."""
-    return str((said.get("from") or {}).get("first_name") or "") or None if chat.get("type") != "private" else None
+    return (said.get("from") or {}).get("first_name") if chat.get("type") in _GROUPS else None
 
 
 def _pressed(query: Json) -> Button:

@@ -17,7 +17,7 @@ from yarl import URL
 from rasa_handoff import access, backends
 from rasa_handoff.doctor.case import Case
 from rasa_handoff.doctor.findings import Finding, fine, note, problem
-from rasa_handoff.errors import ConfigError, HandoffError
+from rasa_handoff.errors import BackendError, ConfigError, HandoffError
 from rasa_handoff.project.actions import HANDOFF
 from rasa_handoff.settings import Settings
 
@@ -141,7 +141,9 @@ async def _backend(name: str, section: Any) -> Finding:
     try:
         said = await backends.load(name)(section).probe()
     except HandoffError as error:
-        return problem(name, str(error), f"See backends.{name} in credentials.yml.")
+        # Backends of one vendor share requests, and the name that is told with them.
+        text = str(error).removeprefix(f"{error.who}: ") if isinstance(error, BackendError) else str(error)
+        return problem(name, f"{name}: {text}", f"See backends.{name} in credentials.yml.")
     if said is None:
         return note(name, f"{name}: there is nothing that could be asked without an effect.")
     return fine(name, f"{name}: {said}")

@@ -51,7 +51,7 @@ function renderFace(kind, agent, name) {
   if (face.shown === shown) return;
   face.shown = shown;
   face.classList.toggle("is-waiting", kind === "wait");
-  if (kind !== "person") return face.replaceChildren(icon(kind === "bot" ? "bot" : "person"));
+  if (!agent?.name) return face.replaceChildren(icon(kind === "bot" ? "bot" : "person"));
   if (!picture?.startsWith("https:")) return face.replaceChildren(initials(name));
   const image = make("img", {
     src: picture,

@@ -14,6 +14,7 @@ export class Follow {
     box.addEventListener("scroll", () => this.#look(), { passive: true });
     more.addEventListener("click", () => this.toEnd());
     new ResizeObserver(() => this.#near && this.toEnd()).observe(box);
+    box.addEventListener("load", () => this.#near && this.toEnd(), true); // a picture takes its room when it is there
     more.hidden = true;
   }
 

@@ -13,6 +13,8 @@ import pytest_asyncio
 from aiogram.bot.api import TelegramAPIServer
 from rasa.core.agent import Agent
 from rasa.core.channels.channel import UserMessage
+from sanic import response
+from sanic.response import HTTPResponse
 
 from rasa_handoff.channels import telegram
 from rasa_handoff.channels.telegram import TelegramInput
@@ -217,13 +219,17 @@ async def test_what_the_channel_makes_up_is_no_word_of_the_user(line: Line) -> N
 async def test_a_handoff_that_begins_between_two_messages_of_one_update_mixes_nothing_up(line: Line) -> None:
     payload = PAYLOADS["text"]
     payload["message"]["text"] = "/restart"
-    await line.intake.begin(SimpleNamespace(method="POST", path="/webhooks/telegram/webhook", json=payload))  # type: ignore[arg-type]
 
     async def bot(message: UserMessage) -> None:
         await line.hand_over(USER)
 
-    for text in ("/restart", "/start"):
-        await line.gate.handle(UserMessage(text, None, USER, input_channel="telegram"), bot)
+    async def webhook(request: Any) -> HTTPResponse:
+        for text in ("/restart", "/start"):
+            await line.gate.handle(UserMessage(text, None, USER, input_channel="telegram"), bot)
+        return response.text("success")
+
+    around = line.intake.around(line.channels.named("telegram"), webhook)
+    await around(SimpleNamespace(method="POST", json=payload))
     await line.hook(PAYLOADS["edited"])
     assert [each.text for each in await line.heard()] == ["Edited text"]
 
