@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -120,8 +120,9 @@ def run_pip(venv: Path, *arguments: str) -> None:
         stderr=subprocess.STDOUT,
     )
     said: list[str] = []
+    before = unpacked(venv)
     try:
-        for line in lines_of(process):
+        for line in lines_of(process, lambda: f"{unpacked(venv) - before} packages in place"):
             said.append(line)
             report(line)
     finally:
@@ -131,8 +132,13 @@ def run_pip(venv: Path, *arguments: str) -> None:
         raise Failed("".join(said[-40:]) + "\npip could not install; its last words are above.")
 
 
-def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
-    """The lines a process writes; a sign of life is printed while it is silent."""
+def unpacked(venv: Path) -> int:
+    """How many packages are in *venv*."""
+    return sum(1 for _ in venv.glob("lib/python*/site-packages/*.dist-info"))
+
+
+def lines_of(process: subprocess.Popen[str], progress: Callable[[], str]) -> Iterator[str]:
+    """The lines a process writes; while it is silent, *progress* is printed."""
     lines: queue.Queue[str | None] = queue.Queue()
 
     def read() -> None:
@@ -146,7 +152,7 @@ def lines_of(process: subprocess.Popen[str]) -> Iterator[str]:
         try:
             line = lines.get(timeout=QUIET)
         except queue.Empty:
-            print(f"    ... still at it, {time.monotonic() - started:.0f} s", flush=True)
+            print(f"    ... {progress()}, {time.monotonic() - started:.0f} s", flush=True)
             continue
         if line is None:
             return

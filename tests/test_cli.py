@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,13 @@ def known(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
     monkeypatch.setenv("HANDOFF_URL", server.url)
     monkeypatch.setenv("HANDOFF_TOKEN", TOKEN)
     return server
+
+
+def test_it_tells_its_version(capsys: Any) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["--version"])
+    assert ended.value.code == 0
+    assert capsys.readouterr().out == f"rasa-handoff {version('rasa-handoff')}\n"
 
 
 def test_handoffs_shows_who_is_with_whom_and_for_how_long(known: Server, capsys: Any) -> None:

@@ -136,13 +136,18 @@ async def test_a_link_to_a_deleted_conversation_opens_nothing(web: Web) -> None:
     assert (await visit(web, page)).status == 404
 
 
-async def test_no_link_gets_into_the_server_s_log() -> None:
-    record = logging.LogRecord("sanic.access", logging.INFO, "", 0, "", (), None)
-    record.request = "GET http://127.0.0.1/webhooks/handoff/history/aGk.1.ff?x=1"
+@pytest.mark.parametrize(
+    ("path", "token"), [("history", "aGk.1.ff"), ("media", "aGk.1.ff/bike.jpg"), ("liveperson/files", "aGk.1.ff")]
+)
+async def test_no_link_gets_into_the_server_s_log(path: str, token: str) -> None:
+    url = f"http://127.0.0.1/webhooks/handoff/{path}/"
+    record = logging.LogRecord("sanic.access", logging.INFO, "", 0, f"Exception at {url}{token}", (), None)
+    record.request = f"GET {url}{token}?x=1"
     logs.install()
     for each in logging.getLogger("sanic.access").filters:
         each.filter(record)
-    assert record.request == "GET http://127.0.0.1/webhooks/handoff/history/***?x=1"
+    assert record.request == f"GET {url}***?x=1"
+    assert record.getMessage() == f"Exception at {url}***"
 
 
 async def test_links_begin_with_the_public_address(database: str, tmp_path: Path, time: Time) -> None:

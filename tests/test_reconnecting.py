@@ -74,3 +74,41 @@ async def test_the_console_is_back_when_the_agent_could_write(web: Web, browser:
     await cut_off(page, f"{web.url}/desk/#/chats/{chat}", json.dumps({"agent": me, "now": time.time()}))
     await write(page, "Reply to")
     await expect(page.get_by_text("Reconnecting")).to_be_hidden(timeout=AT_ONCE)
+
+
+async def write_in_vain(page: Page, web: Web, status: str) -> None:
+    """Write to the server, which is away; and have it back, with a handoff that has *status*."""
+    greetings = iter([{"handoff_id": "h-1", "status": "active", "agent": None, "at": 1.0}])
+    back = {"handoff_id": "h-1", "status": status, "agent": None, "at": 2.0}
+    cut = True
+
+    async def stream(route: Route) -> None:
+        if cut and (greeting := next(greetings, None)) is None:
+            await route.abort()
+        else:
+            hello = json.dumps({"handoff": greeting if cut else back})
+            await route.fulfill(content_type="text/event-stream", body=f"event: hello\ndata: {hello}\n\n")
+
+    async def webhook(route: Route) -> None:
+        await (route.abort() if cut else route.fulfill(json=[]))
+
+    await page.route(STREAM, stream)
+    await page.route("**/webhook", webhook)
+    await page.goto(f"{web.url}/chat/")
+    await expect(page.get_by_text("Reconnecting")).to_be_visible()
+    await write(page, "Your message")
+    await expect(page.get_by_text("Not sent")).to_be_visible()
+    cut = False
+
+
+async def test_what_could_not_be_sent_goes_out_when_the_server_is_back(web: Web, browser: Browser) -> None:
+    page = await browser.new_page()
+    await write_in_vain(page, web, "active")
+    await expect(page.locator(".message-state[data-state=sent]")).to_be_visible(timeout=10_000)
+
+
+async def test_what_was_for_an_agent_does_not_go_to_the_bot_by_itself(web: Web, browser: Browser) -> None:
+    page = await browser.new_page()
+    await write_in_vain(page, web, "closed")
+    await expect(page.get_by_text("With you now")).to_be_hidden(timeout=10_000)
+    await expect(page.get_by_text("Not sent")).to_be_visible()

@@ -6,14 +6,15 @@ import logging
 import re
 from typing import Any
 
-_SECRET = re.compile(r"((?:access_)?token=|/history/)[^&?\s\"]+")
+_BEFORE = ("token=", "/history/", "/media/", "/files/")  #: what opens something; the rest are signed links of ours
+_SECRET = re.compile(r"((?:access_)?token=|/(?:history|media|handoff/\w+/files)/)[^&?\s\"]+")
 _LOGGERS = ("sanic.root", "sanic.access", "sanic.error")
 
 
 class _HideTokens(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
         message = record.getMessage()
-        if "token=" in message or "/history/" in message:
+        if any(each in message for each in _BEFORE):
             record.msg, record.args = _hidden(message), ()
         request: Any = getattr(record, "request", None)  # of the access log
         if isinstance(request, str):
@@ -26,7 +27,7 @@ def _hidden(text: str) -> str:
 
 
 def install() -> None:
-    """Log as much as Rasa does, and hide tokens and links to histories in what Sanic logs."""
+    """Log as much as Rasa does, and hide tokens and signed links in what Sanic logs."""
     ours = logging.getLogger("rasa_handoff")
     if ours.level == logging.NOTSET:
         ours.setLevel(logging.getLogger("rasa").level)

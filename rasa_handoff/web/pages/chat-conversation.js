@@ -2,7 +2,7 @@
 
 import * as api from "./chat-api.js";
 import * as memory from "./chat-memory.js";
-import { change } from "./chat-words.js";
+import { change, handoffOf } from "./chat-words.js";
 import { newId } from "./page-id.js";
 import { Live } from "./page-live.js";
 
@@ -77,6 +77,18 @@ export class Conversation extends EventTarget {
     }
   }
 
+  // Who hears what is said: the bot, or the people of a handoff.
+  get #listener() {
+    return this.withPeople ? handoffOf(this.state) : "bot";
+  }
+
+  // What failed goes out by itself, unless somebody else would hear it: then the user decides.
+  #isBack(handoff) {
+    this.#set({ state: handoff });
+    const failed = this.lines.filter(({ state }) => state === "failed");
+    if (failed.length && failed.every(({ to }) => to === this.#listener)) this.again();
+  }
+
   // Asked for at the start and with each message; one conversation is opened all the same.
   #introduce() {
     this.#introducing ??= this.#open().finally(() => (this.#introducing = null));
@@ -98,7 +110,7 @@ export class Conversation extends EventTarget {
       ready: () => this.#isKnown(),
       onState: (connection) => this.#set({ connection }),
       handlers: {
-        hello: ({ handoff }) => this.#set({ state: handoff }),
+        hello: ({ handoff }) => this.#isBack(handoff),
         message: (message, id) => this.#received(message, id),
         handoff: (state, id) => this.#moved(state, id),
         read: ({ message_id }, id) => this.#readThere(message_id, id),
@@ -128,13 +140,13 @@ export class Conversation extends EventTarget {
 
   say(text, payload = text) {
     const at = Date.now() / 1000;
-    this.lines.push({ id: newId(), who: "user", text, payload, at, state: "sending" });
+    this.lines.push({ id: newId(), who: "user", text, payload, at, state: "sending", to: this.#listener });
     this.again();
   }
 
   /** Send what waits, also what failed before. */
   again() {
-    for (const line of this.lines) if (line.state === "failed") line.state = "sending";
+    for (const line of this.lines) if (line.state === "failed") Object.assign(line, { state: "sending", to: this.#listener });
     this.#changed();
     if (!this.busy) this.#sendAll();
   }

@@ -50,6 +50,7 @@ function agentOf(state) {
   return state.agent?.name || "A person";
 }
 
-function handoffOf(state) {
+/** The id of the handoff that *state* is of. */
+export function handoffOf(state) {
   return state.handoff_id ?? state.id;
 }
