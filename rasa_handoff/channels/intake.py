@@ -77,7 +77,7 @@ class Intake:
         """See every request of *app* to a channel of Rasa's; call it before the server takes the first one.
 
         It stands around the routes' handlers: with a middleware every request to the server would pay for four of
-        Sanic's signals, and a turn of the bot two hundredths more.
+        Sanic's signals.
         """
         self._take_in = take_in
         for route in app.router.routes:
