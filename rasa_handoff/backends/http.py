@@ -100,31 +100,36 @@ class Http:
             ChatGone: 410.
             BackendError: any other status that is no success, or an answer too large.
         """
-        data: Any = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
-        if body is None:
-            data = form
-        known = {"Content-Type": "application/json"} if isinstance(body, (dict, list)) else {}
         where = _parsed(url)
+        data, known = _sent_as(body, form)
         with self._guarding(where, doing):
-            try:
-                async with self._opened().request(
-                    method,
-                    where,
-                    data=data,
-                    headers={**known, **(headers or {})},
-                    allow_redirects=False,
-                    timeout=aiohttp.ClientTimeout(total=timeout) if timeout else self._timeout,
-                ) as reply:
-                    content = await self._read(reply, doing, largest) if heed or not reply.ok else await _skip(reply)
-            except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-                what = "no answer in time" if isinstance(error, asyncio.TimeoutError) else type(error).__name__
-                raise TemporaryError(self._who, doing, detail=what) from None
-            answer = Reply(status=reply.status, headers=reply.headers, body=content)
+            answer = await self._exchange(
+                doing,
+                largest if heed else None,
+                method,
+                where,
+                data=data,
+                headers={**known, **(headers or {})},
+                timeout=aiohttp.ClientTimeout(total=timeout) if timeout else self._timeout,
+            )
             if judge is not None:
                 judge(answer)
             else:
                 require_success(self._who, doing, answer, also)
         return answer
+
+    async def _exchange(self, doing: str, largest: int | None, method: str, where: URL, **sent: Any) -> Reply:
+        """One request and its reply, whatever it says; without *largest*, the body of a success is let go."""
+        try:
+            async with self._opened().request(method, where, allow_redirects=False, **sent) as reply:
+                if largest is None and reply.ok:
+                    content = await _skip(reply)
+                else:
+                    content = await self._read(reply, doing, largest or LARGEST_ANSWER)
+        except (aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+            what = "no answer in time" if isinstance(error, asyncio.TimeoutError) else type(error).__name__
+            raise TemporaryError(self._who, doing, detail=what) from None
+        return Reply(status=reply.status, headers=reply.headers, body=content)
 
     def _guarding(self, where: URL, doing: str) -> AbstractContextManager[None]:
         if self._breakers is None:
@@ -185,6 +190,15 @@ def require_success(who: str, doing: str, reply: Reply, also: Container[int] = (
         return
     detail = "a redirect, which is not followed; set the address it leads to" if status < 400 else ""
     raise BackendError(who, doing, status, detail)
+
+
+def _sent_as(body: Json | list[Json] | bytes | None, form: Any) -> tuple[Any, dict[str, str]]:
+    """What goes over the wire, and what its headers say of it."""
+    if body is None:
+        return form, {}
+    if isinstance(body, bytes):
+        return body, {}
+    return json.dumps(body, ensure_ascii=False).encode(), {"Content-Type": "application/json"}
 
 
 @lru_cache(4096)
