@@ -122,7 +122,7 @@ def run_pip(venv: Path, *arguments: str) -> None:
     said: list[str] = []
     before = unpacked(venv)
     try:
-        for line in lines_of(process, lambda: f"{unpacked(venv) - before} packages in place"):
+        for line in lines_of(process, lambda: f"{unpacked(venv) - before} new packages in place"):
             said.append(line)
             report(line)
     finally:

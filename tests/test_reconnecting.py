@@ -112,3 +112,14 @@ async def test_what_was_for_an_agent_does_not_go_to_the_bot_by_itself(web: Web, 
     await write_in_vain(page, web, "closed")
     await expect(page.get_by_text("With you now")).to_be_hidden(timeout=10_000)
     await expect(page.get_by_text("Not sent")).to_be_visible()
+
+
+async def test_what_could_not_be_sent_goes_out_though_the_stream_never_broke(web: Web, browser: Browser) -> None:
+    page = await browser.new_page()
+    cut = True
+    await page.route("**/webhook", lambda route: route.abort() if cut else route.fulfill(json=[]))
+    await page.goto(f"{web.url}/chat/")
+    await write(page, "Your message")
+    await expect(page.get_by_text("Not sent")).to_be_visible()
+    cut = False
+    await expect(page.locator(".message-state[data-state=sent]")).to_be_visible(timeout=15_000)

@@ -7,6 +7,7 @@ import { newId } from "./page-id.js";
 import { Live } from "./page-live.js";
 
 const TYPING_LASTS = 8_000;
+const AGAIN_AFTER = 5_000;
 
 /** Who the user is to the server, what was said, and who has the conversation. */
 export class Conversation extends EventTarget {
@@ -19,6 +20,7 @@ export class Conversation extends EventTarget {
   #live = null;
   #introducing = null;
   #typingEnds = null;
+  #resend = null;
 
   constructor() {
     super();
@@ -83,10 +85,15 @@ export class Conversation extends EventTarget {
   }
 
   // What failed goes out by itself, unless somebody else would hear it: then the user decides.
-  #isBack(handoff) {
-    this.#set({ state: handoff });
+  #sendFailed() {
+    if (this.connection !== "live") return; // who would hear it is known when it is
     const failed = this.lines.filter(({ state }) => state === "failed");
     if (failed.length && failed.every(({ to }) => to === this.#listener)) this.again();
+  }
+
+  #sendFailedLater() {
+    clearTimeout(this.#resend);
+    this.#resend = setTimeout(() => this.#sendFailed(), AGAIN_AFTER);
   }
 
   // Asked for at the start and with each message; one conversation is opened all the same.
@@ -110,7 +117,10 @@ export class Conversation extends EventTarget {
       ready: () => this.#isKnown(),
       onState: (connection) => this.#set({ connection }),
       handlers: {
-        hello: ({ handoff }) => this.#isBack(handoff),
+        hello: ({ handoff }) => {
+          this.#set({ state: handoff });
+          this.#sendFailed();
+        },
         message: (message, id) => this.#received(message, id),
         handoff: (state, id) => this.#moved(state, id),
         read: ({ message_id }, id) => this.#readThere(message_id, id),
@@ -164,6 +174,7 @@ export class Conversation extends EventTarget {
       for (let line; (line = this.lines.find(({ state }) => state === "sending"));) await this.#send(line);
     } catch (error) {
       if (error.isUnknown) this.#forgotten();
+      else this.#sendFailedLater();
       for (const line of this.lines) if (line.state === "sending") line.state = "failed";
     } finally {
       this.busy = false;
