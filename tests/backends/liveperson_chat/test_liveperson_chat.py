@@ -19,6 +19,7 @@ from rasa_handoff.model import Attachment, EndReason, Handoff, Line, Status
 from rasa_handoff.store import deliveries
 from rasa_handoff.switchboard import Posted, Typed
 from rasa_handoff.testing import Asked, Payloads, Stage, Wire, on_stage
+from rasa_handoff.testing.stage import Time
 from tests.backends.liveperson_chat.test_contract import until_asked_for
 from tests.backends.liveperson_chat.vendor import ACCOUNT, Vendor
 
@@ -169,10 +170,14 @@ async def test_what_the_user_says_is_held_back_until_an_agent_is_there(
 
 
 async def test_a_user_in_the_queue_is_not_taken_for_gone(tmp_path: Path, wire: Wire) -> None:
-    vendor = Vendor(wire, timeout=0.4)
+    now = Time()
+    vendor = Vendor(wire, clock=now)
     async with staged(tmp_path, wire) as stage:
         handoff = await stage.request()
-        await asyncio.sleep(1.2)
+        for _ in range(5):
+            seen = len(looks(wire, handoff.chat_id))
+            now.advance(30.0)
+            await stage.until(lambda seen=seen: len(looks(wire, handoff.chat_id)) > seen)
         await until_asked_for(stage, str(handoff.chat_id), vendor.accept(str(handoff.chat_id)))
         assert (await stage.handoff()).status is Status.ACTIVE
 
@@ -412,11 +417,13 @@ async def test_a_chat_that_we_could_not_ask_about_for_too_long_has_failed(
     tmp_path: Path, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(polling, "_AFTER_FAILURES", (0.5,))
-    vendor = Vendor(wire, timeout=0.3)
+    now = Time()
+    vendor = Vendor(wire, clock=now)
     async with staged(tmp_path, wire) as stage:
         handoff = await talking(stage, vendor)
         wire.fail(503, path=f"GET {CHAT}/{handoff.chat_id}/events")
         await stage.until(lambda: not all(each.taken for each in wire.asked))
+        now.advance(41.0)
         stage.now.advance(41.0)
         assert await over(stage) is EndReason.FAILED
 

@@ -18,6 +18,7 @@ ACCOUNT = "42257269"
 APP_KEY = "721c180b09eb463d9f3191c41762bb68"
 _TIME = "2017-02-27T06:24:15.424-05:00"
 _JSON = "application/json"
+_SILENCE = 40.0  #: seconds after which a visitor is dropped
 
 # The start-chat page's fields of a request, and of which type each is.
 _REQUEST: dict[str, type] = {
@@ -76,10 +77,10 @@ class Vendor:
     """The server's side, on a wire.
 
     Args:
-        timeout: seconds of silence after which a visitor is dropped, on *clock*.
+        clock: tells the seconds; after 40 of silence a visitor is dropped.
     """
 
-    def __init__(self, wire: Wire, timeout: float = 40.0, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, wire: Wire, clock: Callable[[], float] = time.monotonic) -> None:
         self.visits: dict[str, Visit] = {}
         self.available: Any = True
         self.wait: Any = 0
@@ -89,7 +90,6 @@ class Vendor:
         self.repeats = False  #: answers have also the events that were not asked for
         self.names_events = True  #: whether the answer to a line says where it is
         self._written: dict[str, dict[int, int]] = {}
-        self._timeout = timeout
         self._clock = clock
         self._wire = wire
         self._numbers = itertools.count(1)
@@ -222,7 +222,7 @@ class Vendor:
         visit = self.visits.get(chat)
         if visit is None or visit.gone:
             raise Refusal(404, "Chat not found")
-        if visit.state != "ended" and self._clock() - visit.heard_at > self._timeout:
+        if visit.state != "ended" and self._clock() - visit.heard_at > _SILENCE:
             visit.gone = True
             raise Refusal(404, "Chat not found")
         return visit
