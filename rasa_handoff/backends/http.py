@@ -101,15 +101,14 @@ class Http:
             BackendError: any other status that is no success, or an answer too large.
         """
         where = _parsed(url)
-        data, known = _sent_as(body, form)
         with self._guarding(where, doing):
             answer = await self._exchange(
                 doing,
                 largest if heed else None,
                 method,
                 where,
-                data=data,
-                headers={**known, **(headers or {})},
+                data=_sent_as(body, form),
+                headers=headers,
                 timeout=aiohttp.ClientTimeout(total=timeout) if timeout else self._timeout,
             )
             if judge is not None:
@@ -192,13 +191,11 @@ def require_success(who: str, doing: str, reply: Reply, also: Container[int] = (
     raise BackendError(who, doing, status, detail)
 
 
-def _sent_as(body: Json | list[Json] | bytes | None, form: Any) -> tuple[Any, dict[str, str]]:
-    """What goes over the wire, and what its headers say of it."""
-    if body is None:
-        return form, {}
-    if isinstance(body, bytes):
-        return body, {}
-    return json.dumps(body, ensure_ascii=False).encode(), {"Content-Type": "application/json"}
+def _sent_as(body: Json | list[Json] | bytes | None, form: Any) -> Any:
+    """What goes over the wire; JSON says so itself, unless the headers of a request say something else."""
+    if body is None or isinstance(body, bytes):
+        return form if body is None else body
+    return aiohttp.BytesPayload(json.dumps(body, ensure_ascii=False).encode(), content_type="application/json")
 
 
 @lru_cache(4096)
