@@ -10,7 +10,7 @@ INSTALL = python="$$(sh scripts/python310)" && "$$python" scripts/install.py --v
 
 help:
 	@echo "make demo    a bot, an agent desk and a chat page to try (stop with Ctrl-C)"
-	@echo "             BACKEND=<name>: with a stand-in of that agent system; prints what goes over the wire"
+	@echo "             BACKEND=<name>: with a stand-in of that agent system (ARGS=--wire: shows every request)"
 	@echo "make test    all tests, with PostgreSQL and a browser; ARGS='-k desk' for some"
 	@echo "make check   format, lint and types"
 	@echo "make format  puts right what make check finds and a program can mend"

@@ -6,7 +6,7 @@ import json
 import os
 import secrets
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -49,17 +49,7 @@ def ensure(folder: Path, *, url: str | None, token: str | None, want_agent: bool
     Raises:
         ConfigError: others can read or change the file, or it cannot be written.
     """
-    path = folder / FOLDER / FILE
-    try:
-        _make_folder(path.parent)
-        with _only_one(path.parent):
-            kept = _read(path)
-            access = _complete(kept, url=url, token=token, want_agent=want_agent)
-            if access != kept:
-                _write(path, access)
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be written ({error.strerror}); give Rasa's user that folder"]) from None
-    return access
+    return _change(folder, lambda kept: _complete(kept, url=url, token=token, want_agent=want_agent))
 
 
 def keep(folder: Path, access: Access) -> None:
@@ -68,14 +58,7 @@ def keep(folder: Path, access: Access) -> None:
     Raises:
         ConfigError: others can read or change the file, or it cannot be written.
     """
-    path = folder / FOLDER / FILE
-    try:
-        _make_folder(path.parent)
-        with _only_one(path.parent):
-            if access != _read(path):
-                _write(path, access)
-    except OSError as error:
-        raise ConfigError([f"{path}: cannot be written ({error.strerror}); give Rasa's user that folder"]) from None
+    _change(folder, lambda kept: access)
 
 
 def find(start: Path | None = None) -> Access | None:
@@ -120,6 +103,21 @@ def _complete(kept: Access | None, *, url: str | None, token: str | None, want_a
 
 
 # The file
+
+
+def _change(folder: Path, change: Callable[[Access | None], Access]) -> Access:
+    """Write what *change* makes of the file's content, unless it is that already; nobody else writes meanwhile."""
+    path = folder / FOLDER / FILE
+    try:
+        _make_folder(path.parent)
+        with _only_one(path.parent):
+            kept = _read(path)
+            access = change(kept)
+            if access != kept:
+                _write(path, access)
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be written ({error.strerror}); give Rasa's user that folder"]) from None
+    return access
 
 
 def _make_folder(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from typing import Any, cast, get_args
+from urllib.parse import urlsplit
 
 from rasa_handoff.model import Attachment, AttachmentKind
 from rasa_handoff.transcript import clean
@@ -26,6 +27,12 @@ def in_metadata(metadata: Any) -> tuple[Attachment, ...]:
     return tuple(filter(None, map(read, found[:MOST]))) if isinstance(found, list) else ()
 
 
+def edits_in(metadata: Any) -> str | None:
+    """The ``message_id`` of what the user has changed, where a message's metadata says that it takes its place."""
+    found = metadata.get("edits") if isinstance(metadata, Mapping) else None
+    return found if isinstance(found, str) and found else None
+
+
 def is_web_address(url: str) -> bool:
     return _URL.fullmatch(url) is not None
 
@@ -37,6 +44,15 @@ def read(told: Any) -> Attachment | None:
         return None
     name, mime = _text(told.get("name")), _text(told.get("mime"))
     return Attachment(url=clean(url), kind=_kind(told.get("kind"), mime), name=name, mime=mime)
+
+
+def ending_of(attachment: Attachment) -> str | None:
+    """What the name of its file ends in, e.g. ``pdf``; None where it has no ending."""
+    for name in (attachment.name or "", urlsplit(attachment.url).path):
+        found = re.search(r"\.([A-Za-z0-9]{2,5})$", name)
+        if found:
+            return found[1].lower()
+    return None
 
 
 def as_line(attachment: Attachment) -> str:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 
 from rasa_handoff import routing, transcript
 from rasa_handoff.backends.base import Backend
+from rasa_handoff.changes import Changes, ended
 from rasa_handoff.errors import Conflict
-from rasa_handoff.model import Handoff, Request
+from rasa_handoff.model import EndReason, Handoff, Request, Status
 from rasa_handoff.settings import Rule, Settings
-from rasa_handoff.store import Store
-from rasa_handoff.switchboard import Switchboard
+from rasa_handoff.store import Store, Tx, handoffs
+
+log = logging.getLogger(__name__)
 
 
 class Callbacks:
@@ -20,12 +24,12 @@ class Callbacks:
     def __init__(
         self,
         store: Store,
-        switchboard: Switchboard,
+        changes: Changes,
         backends: Mapping[str, Backend],
         settings: Settings,
     ) -> None:
         self._store = store
-        self._switchboard = switchboard
+        self._changes = changes
         self._backends = backends
         self._settings = settings
 
@@ -40,8 +44,32 @@ class Callbacks:
             raise Conflict("no_callbacks", "no agent system that fits this request takes callbacks")
         # How to reach the user is not redacted: it is what they gave it for.
         request = routing.told(transcript.redact(request, self._settings.redact), rule)
-        leave = partial(self._switchboard.leave, handoff_id=handoff_id, request=request, rule=rule)
-        return await self._store.write(leave)
+        return await self._store.write(partial(self._leave, handoff_id=handoff_id, request=request, rule=rule))
+
+    def _leave(self, tx: Tx, handoff_id: str, request: Request, rule: Rule) -> Handoff:
+        known = handoffs.get(tx, handoff_id)
+        if known is not None:
+            return known
+        now = self._changes.now()
+        handoff = Handoff(
+            id=handoff_id,
+            sender_id=request.sender_id,
+            channel=request.channel,
+            backend=rule.to,
+            group=rule.group,
+            status=Status.REQUESTED,
+            opened_at=now,
+            owner=self._store.worker,
+        )
+        handoff = ended(handoff, EndReason.UNAVAILABLE, now, settled=True)
+        handoff = self._changes.post(tx, handoff, "agent", "callback")
+        self._changes.begin(tx, handoff, request)
+        log.info("handoff.callback id=%s backend=%s", handoff.id, handoff.backend)
+        return handoff
+
+    async def left(self, handoff: Handoff, chat_id: str) -> None:
+        """The agent system took a request to call back, under this id."""
+        await self._store.write(lambda tx: handoffs.update(tx, replace(handoffs.fresh(tx, handoff), chat_id=chat_id)))
 
     def _takes(self, rule: Rule) -> bool:
         backend = self._backends.get(rule.to)

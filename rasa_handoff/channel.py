@@ -29,17 +29,23 @@ from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.errors import ConfigError, HandoffError, StoreError
 from rasa_handoff.fetch import File
 from rasa_handoff.gate import Gate
+from rasa_handoff.inbox import Typed
 from rasa_handoff.media import MediaFile
-from rasa_handoff.model import Json
+from rasa_handoff.model import Handoff, Json
 from rasa_handoff.reach import Reach
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.settings import Settings, read_section
-from rasa_handoff.switchboard import Typed
+from rasa_handoff.takeover import Takeover
 from rasa_handoff.web import framing, logs, user
 from rasa_handoff.web.answers import answering, as_json, payload_of
+from rasa_handoff.web.figures import FiguresApi
+from rasa_handoff.web.health import HealthApi
 from rasa_handoff.web.history import HistoryApi
 from rasa_handoff.web.media import MediaApi
+from rasa_handoff.web.metrics import MetricsApi
 from rasa_handoff.web.operators import OperatorsApi
+from rasa_handoff.web.takeover import TakeoverApi
+from rasa_handoff.web.users import UsersApi
 from rasa_handoff.web.webhooks import WebhooksApi
 
 log = logging.getLogger(__name__)
@@ -101,7 +107,12 @@ class HandoffInput(InputChannel):
         blueprint.add_route(receive, "/webhook", ["POST"], name="receive", stream=True)
         self._users.add_to(blueprint)
         OperatorsApi(self.running).add_to(blueprint)
+        UsersApi(self.running).add_to(blueprint)
+        TakeoverApi(self.running, self._take).add_to(blueprint)
         WebhooksApi(self.running, self.settings.backends).add_to(blueprint)
+        HealthApi(self.running).add_to(blueprint)
+        MetricsApi(self.running).add_to(blueprint)
+        FiguresApi(self.running).add_to(blueprint)
         HistoryApi(self.running).add_to(blueprint)
         MediaApi(self.running, self._open_file).add_to(blueprint)
         desk_api.DeskApi(self.running).add_to(blueprint)
@@ -137,7 +148,11 @@ class HandoffInput(InputChannel):
             lambda: app.ctx.agent, runtime.store, runtime.switchboard, settings.log_to_tracker, settings.agents
         )
         around = Around(
-            store=runtime.store, now=time.time, public_url=settings.public_url, largest_file=settings.largest_file
+            store=runtime.store,
+            now=time.time,
+            public_url=settings.public_url,
+            largest_file=settings.largest_file,
+            elsewhere=runtime.elsewhere,
         )
         self._channels = channels.Channels(lambda: app.ctx.input_channels, around, settings.channels)
         runtime.opening.spoken = self._channels.spoken()
@@ -158,6 +173,7 @@ class HandoffInput(InputChannel):
         runtime.store.subscribe(Typed, lambda typed: runtime.later(0, reach.typing, typed))
         intake.install(app, gate.take_in)
         self._runtime, self._gate = runtime, gate
+        self._takeover = Takeover(runtime, dialogue)
         await runtime.open(reach)
 
     async def _guard(self, app: Sanic, loop: Any = None) -> None:
@@ -175,6 +191,9 @@ class HandoffInput(InputChannel):
     async def _leave(self, app: Sanic, loop: Any = None) -> None:
         # Only now: until the last request is answered, no message may slip past the gate.
         self._stack.close()
+
+    async def _take(self, sender_id: str, **wishes: str | None) -> Handoff:
+        return await self._takeover.take(sender_id, **wishes)
 
     def _open_file(self, file: MediaFile) -> AbstractAsyncContextManager[File]:
         return self._channels.named(file.channel).open(file.reference)

@@ -13,13 +13,16 @@ import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urlencode, urlsplit
 
 from rasa_handoff.errors import HandoffError
 from rasa_handoff.model import Json
 
 PREFIX = "/webhooks/handoff"
 LONGEST_ANSWER = 10.0  #: seconds
+LONGEST_OPENING = 90.0  #: seconds; as long as an agent system may be asked
+LONGEST_SUM = 60.0  #: seconds; for half a million handoffs
+LONGEST_ERASURE = 300.0  #: seconds; a large SQLite file is written anew
 
 
 class ClientError(HandoffError):
@@ -66,6 +69,22 @@ class Client:
         """The open ones, oldest first."""
         return list(self._ask("list the handoffs", "GET", "/handoffs")["handoffs"])
 
+    def take(self, sender_id: str, **wishes: str | None) -> Json:
+        """Give a conversation to the agents; the handoff, which is closed where nobody takes it.
+
+        Args:
+            wishes: ``backend``, ``group`` and ``priority``.
+        """
+        asked = {name: wish for name, wish in wishes.items() if wish is not None}
+        doing = "give the conversation to the agents"
+        body = {"sender_id": sender_id, **asked}
+        return dict(self._ask(doing, "POST", "/handoffs/take", body, LONGEST_OPENING)["handoff"])
+
+    def give_back(self, sender_id: str) -> Json:
+        """End the open handoff of a conversation."""
+        doing = "give the conversation back to the bot"
+        return dict(self._ask(doing, "POST", "/handoffs/close", {"sender_id": sender_id})["handoff"])
+
     def deliveries(self) -> list[Json]:
         """The waiting and the dead ones."""
         return list(self._ask("list the outbox", "GET", "/outbox")["deliveries"])
@@ -75,15 +94,39 @@ class Client:
         path = f"/outbox/{quote(delivery_id, safe='')}/retry"
         return dict(self._ask(f"retry delivery {delivery_id}", "POST", path)["delivery"])
 
-    def _ask(self, doing: str, method: str, path: str) -> Json:
+    def stats(self, since: str, by: str | None, zone: str) -> Json:
+        """What the handoffs came to.
+
+        Args:
+            since: how long ago to begin, e.g. ``7d``.
+            by: ``backend``, ``group``, ``day`` or ``reason``, for a row of each.
+            zone: where a day begins, e.g. ``Europe/Berlin``.
+        """
+        query = urlencode({"since": since, "by": by or "", "zone": zone})
+        return self._ask("sum up the handoffs", "GET", f"/stats?{query}", seconds=LONGEST_SUM)
+
+    def export(self, sender_id: str) -> Json:
+        """All that is kept of a user."""
+        asked = {"sender_id": sender_id}
+        return dict(self._ask("export the user", "POST", "/users/export", asked, LONGEST_ERASURE)["user"])
+
+    def erase(self, sender_id: str, *, close: bool) -> Json:
+        """Delete all that is kept of a user; *close* ends their open handoff first."""
+        asked = {"sender_id": sender_id, "close": close}
+        return self._ask("erase the user", "POST", "/users/erase", asked, LONGEST_ERASURE)
+
+    def _ask(
+        self, doing: str, method: str, path: str, body: Json | None = None, seconds: float = LONGEST_ANSWER
+    ) -> Json:
+        headers = {"Authorization": f"Bearer {self.token}", "Accept": "application/json"}
         request = urllib.request.Request(
             f"{self.url}{PREFIX}{path}",
             method=method,
-            data=b"" if method == "POST" else None,
-            headers={"Authorization": f"Bearer {self.token}", "Accept": "application/json"},
+            data=json.dumps(body or {}).encode() if method == "POST" else None,
+            headers={**headers, "Content-Type": "application/json"},
         )
         try:
-            with self._opener().open(request, timeout=LONGEST_ANSWER) as answer:
+            with self._opener().open(request, timeout=seconds) as answer:
                 return _read(answer.read(), doing, self.url, answer.status)
         except urllib.error.HTTPError as error:
             with error:

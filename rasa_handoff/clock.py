@@ -10,9 +10,11 @@ from functools import partial
 
 from rasa_handoff.backends.base import Backend
 from rasa_handoff.errors import HandoffError
+from rasa_handoff.inbox import Inbox
 from rasa_handoff.model import Handoff
 from rasa_handoff.store import Store, Tx, handoffs, retention
 from rasa_handoff.switchboard import Switchboard
+from rasa_handoff.tasks import safely
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +34,14 @@ class Clock:
         self,
         store: Store,
         switchboard: Switchboard,
+        inbox: Inbox,
         backends: Mapping[str, Backend],
         now: Callable[[], float] = time.time,
         keep_for: float | None = None,
     ) -> None:
         self._store = store
         self._switchboard = switchboard
+        self._inbox = inbox
         self._backends = backends
         self._now = now
         self._keep_for = keep_for
@@ -54,22 +58,14 @@ class Clock:
     async def _run(self) -> None:
         looked = pruned = 0.0
         while True:
-            await self._safely(self.tick())
+            await safely(self.tick(), log, "clock.failed")
             if time.monotonic() - looked > _LOOK_EVERY or not looked:
-                await self._safely(self.look())
+                await safely(self.look(), log, "clock.failed")
                 looked = time.monotonic()
             if time.monotonic() - pruned > _PRUNE_EVERY or not pruned:
-                await self._safely(self.prune())
+                await safely(self.prune(), log, "clock.failed")
                 pruned = time.monotonic()
             await asyncio.sleep(_TICK)
-
-    async def _safely(self, work: asyncio.Future[None] | object) -> None:
-        try:
-            await work  # type: ignore[misc]
-        except HandoffError as error:
-            log.error("clock.failed %s", error)
-        except Exception:
-            log.exception("clock.failed")
 
     async def tick(self) -> None:
         """Act on every deadline that has passed."""
@@ -92,7 +88,7 @@ class Clock:
             return
         try:
             for event in await backend.look(handoff):
-                await self._switchboard.apply(backend.name, event)
+                await self._inbox.apply(backend.name, event)
         except HandoffError as error:
             log.info("clock.look_failed id=%s %s", handoff.id, error)
         except Exception:  # ours to mend, and no reason to forget the other chats

@@ -52,6 +52,7 @@ class Options:
     port: int = 5005  #: of the Rasa server
     actions_port: int = 5055  #: of the action server
     backend: str | None = None  #: an agent system whose stand-in takes the place of the desk
+    wire: bool = False  #: show every request between the bot and that stand-in
     verbose: bool = False  #: show all that the servers log
     json: bool = False  #: say where everything is in one line of JSON
 
@@ -88,10 +89,14 @@ async def _demo(options: Options) -> None:
     for name in ("HANDOFF_URL", "HANDOFF_TOKEN"):
         os.environ.pop(name, None)  # they name another server than the demo's own
     model = await _trained(options)
-    with _credentials(options) as credentials, _endpoints(options) as endpoints:
+    with (
+        _stand_in(options) as agents,
+        _credentials(options, agents) as credentials,
+        _endpoints(options) as endpoints,
+    ):
         async with _servers(options, model, credentials, endpoints) as servers:
             await _ready(options, servers)
-            _say_where(options, access.find(options.folder))
+            _say_where(options, access.find(options.folder), agents)
             await _first_end(servers)
 
 
@@ -262,7 +267,7 @@ def _environment(options: Options) -> dict[str, str]:
     """Ours, with what the servers need to know."""
     return {
         **os.environ,
-        "HANDOFF_URL": f"http://127.0.0.1:{options.port}",
+        "HANDOFF_URL": _url(options),
         "PYTHONUNBUFFERED": "1",
         "RASA_TELEMETRY_ENABLED": "false",
         "TF_CPP_MIN_LOG_LEVEL": "2",
@@ -287,29 +292,44 @@ def _begin() -> None:
 
 
 @contextlib.contextmanager
-def _credentials(options: Options) -> Iterator[Path]:
-    """The bot's credentials.yml; where a backend is asked for, one that leads to its stand-in, which runs here."""
-    path = options.folder / BOT / "credentials.yml"
+def _stand_in(options: Options) -> Iterator[Running | None]:
+    """The stand-in of the agent system that is asked for, while it runs here."""
     if options.backend is None:
+        yield None
+        return
+    webhooks = f"{_url(options)}/webhooks/handoff/{options.backend}"
+    agents = Running(options.backend, webhooks, show=_show(options), wire=options.wire)
+    agents.start()
+    try:
+        yield agents
+    finally:
+        agents.stop()
+
+
+@contextlib.contextmanager
+def _credentials(options: Options, agents: Running | None) -> Iterator[Path]:
+    """The bot's credentials.yml; where there is a stand-in, one that leads to it."""
+    path = options.folder / BOT / "credentials.yml"
+    if agents is None:
         yield path
         return
-    url = f"http://127.0.0.1:{options.port}"
-    agents = Running(options.backend, f"{url}/webhooks/handoff/{options.backend}", show=_show_wire(options))
-    agents.start()
     channels = YAML(typ="safe").load(path)
-    ours = {"public_url": url, "backends": {options.backend: agents.section}}
-    channels[SECTION] = {**(channels[SECTION] or {}), **ours}
+    ours = {"public_url": _url(options), "backends": {options.backend: agents.section}}
+    channels = {**channels, SECTION: {**(channels[SECTION] or {}), **ours}, **agents.channels}
     with tempfile.TemporaryDirectory(prefix="rasa-handoff-demo-") as temporary:
         changed = Path(temporary) / path.name
         changed.write_text(json.dumps(channels), encoding="utf-8")
         yield changed
-    agents.stop()
 
 
-def _show_wire(options: Options) -> Callable[[str], None]:
-    """Prints what goes over the wire between bot and agents, as text that no program has to read."""
+def _url(options: Options) -> str:
+    return f"http://127.0.0.1:{options.port}"
+
+
+def _show(options: Options) -> Callable[[str], None]:
+    """Prints what the stand-in tells, as text that no program has to read."""
     stream = sys.stderr if options.json else sys.stdout
-    return lambda text: print(f"\n{text}", file=stream, flush=True)
+    return lambda text: print(text, file=stream, flush=True)
 
 
 @contextlib.contextmanager
@@ -413,18 +433,18 @@ class _Filter:
         return line if self._shown else None
 
 
-def _say_where(options: Options, found: Access | None) -> None:
+def _say_where(options: Options, found: Access | None, agents: Running | None) -> None:
     """Tell where everything is and what to do first."""
     base = f"http://localhost:{options.port}/webhooks/handoff"
-    if options.backend is not None:
-        _say_where_without_desk(options, f"{base}/chat/")
+    if agents is not None:
+        _say_where_without_desk(options, f"{base}/chat/", agents.page)
         return
-    agents = found.agents if found else ()
+    desk = found.agents if found else ()
     if options.json:
-        named = [{"name": agent.name, "token": agent.token} for agent in agents]
+        named = [{"name": agent.name, "token": agent.token} for agent in desk]
         print(json.dumps({"chat": f"{base}/chat/", "console": f"{base}/desk/", "agents": named}), flush=True)
         return
-    sign_ins = "\n".join(f"  Sign in there as     {one.name}, with the token {one.token}" for one in agents)
+    sign_ins = "\n".join(f"  Sign in there as     {one.name}, with the token {one.token}" for one in desk)
     print(
         f"""
   The user's page      {base}/chat/
@@ -441,19 +461,28 @@ def _say_where(options: Options, found: Access | None) -> None:
     )
 
 
-def _say_where_without_desk(options: Options, chat: str) -> None:
+_STEPS = """\
+  1. On the user's page, write: I want to talk to an agent
+  2. The stand-in accepts, and repeats what you write. Write bye, and it ends the chat; the bot carries on."""
+_STEPS_THERE = """\
+  1. On the user's page, start a chat. The bot, an agent there, takes it from the queue and answers.
+  2. Write: I want to talk to an agent. The bot transfers the chat to a person, with a note, and has left it.
+  3. The person repeats what you write. Write bye, and they end the chat."""
+
+
+def _say_where_without_desk(options: Options, chat: str, page: str | None) -> None:
+    """Tell where to be the user: on our own chat page, or on a *page* of the stand-in's."""
     if options.json:
-        print(json.dumps({"chat": chat}), flush=True)
+        print(json.dumps({"chat": page or chat}), flush=True)
         return
     print(
         f"""
-  The user's page      {chat}
-  The agents           a stand-in of {options.backend}; what goes over the wire is printed here
+  The user's page      {page or chat}
+  The agents           a stand-in of {options.backend}; what happens there is told here
 
-  1. On the user's page, write: I want to talk to an agent
-  2. The stand-in accepts, and repeats what you write. Write bye, and it ends the chat; the bot carries on.
+{_STEPS_THERE if page else _STEPS}
 
-  Ctrl-C stops everything.
+  make demo BACKEND={options.backend} ARGS=--wire shows every request and answer, too. Ctrl-C stops everything.
 """,
         flush=True,
     )

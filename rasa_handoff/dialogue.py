@@ -19,8 +19,10 @@ from rasa.shared.core.events import (
 )
 from rasa.shared.core.trackers import DialogueStateTracker
 
+from rasa_handoff import transcript
+from rasa_handoff.errors import UnknownChat
 from rasa_handoff.faces import Faces
-from rasa_handoff.model import EndReason, Handoff, Message
+from rasa_handoff.model import EndReason, Handoff, Message, Request
 from rasa_handoff.store import Store, handoffs, messages
 from rasa_handoff.switchboard import Switchboard
 
@@ -61,6 +63,21 @@ class Dialogue:
         """Rasa's lock on the conversation: whoever holds it is alone with the user."""
         found: AbstractAsyncContextManager[Any] = self._agent().lock_store.lock(sender_id)
         return found
+
+    async def request(self, sender_id: str) -> Request:
+        """Everything an agent should know of this conversation, which the bot has.
+
+        Raises:
+            UnknownChat: the bot has not heard of this user yet.
+        """
+        async with self.turn(sender_id):
+            tracker = await self._agent().tracker_store.retrieve(sender_id)
+        channel = tracker.get_latest_input_channel() if tracker else None
+        if tracker is None or channel is None:
+            raise UnknownChat("no such conversation")
+        events = [event.as_dict() for event in tracker.events]
+        details = tracker.latest_message.metadata if tracker.latest_message else None
+        return transcript.request(sender_id, channel, events, tracker.current_slot_values(), details)
 
     async def set_slots(self, handoff_id: str) -> None:
         """Let the bot's slots say where the handoff stands, and make sure that it is paused."""

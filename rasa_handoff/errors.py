@@ -119,7 +119,15 @@ class UserUnreachable(HandoffError):
 
 
 class UserAway(UserUnreachable):
-    """The user cannot be reached now (not connected); the message waits."""
+    """The user cannot be reached now (not connected); the message waits.
+
+    Args:
+        everywhere: no other process on the same database can reach them either.
+    """
+
+    def __init__(self, message: str, *, everywhere: bool = False) -> None:
+        self.everywhere = everywhere
+        super().__init__(message)
 
 
 class FetchError(HandoffError):

@@ -26,7 +26,7 @@ from rasa_handoff.channels.base import Channel, Heard
 from rasa_handoff.channels.intake import Intake
 from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.errors import UnknownChat
-from rasa_handoff.heard import Hearing
+from rasa_handoff.heard import Hearing, external_id
 from rasa_handoff.media import Media
 from rasa_handoff.model import EndReason, Handoff, new_id
 from rasa_handoff.settings import Settings
@@ -125,21 +125,22 @@ class Gate:
     async def handle(self, message: UserMessage, to_bot: Callable[[UserMessage], Awaitable[Any]]) -> Any:
         """A user's message, with the conversation's lock held."""
         keeping = self._intake.keep_address(message)
-        heard = self._intake.heard(message) or Heard(sender_id=message.sender_id)
+        heard = self._intake.heard(message)
         try:
             return await self._decide(message, heard, to_bot)
         finally:
             if keeping is not None:
                 await self._intake.kept(keeping)
 
-    async def _decide(self, message: UserMessage, heard: Heard, to_bot: Callable[[UserMessage], Awaitable[Any]]) -> Any:
-        await self._intake.hand_over(message)
-        handoff = await self._switchboard.holder(message.sender_id)
+    async def _decide(
+        self, message: UserMessage, heard: Heard | None, to_bot: Callable[[UserMessage], Awaitable[Any]]
+    ) -> Any:
+        handoff = await self._meet(message)
         if handoff is None:
             return await to_bot(message)
         if handoff.is_open:
             self._nudge(handoff)
-            if await self._to_agent(message, heard, handoff):
+            if await self._to_agent(message, heard or Heard(sender_id=message.sender_id), handoff):
                 return _collected(message)
             handoff = await self._switchboard.holder(message.sender_id)
         if handoff is not None:
@@ -149,6 +150,17 @@ class Gate:
             if self._is_end_word(message):
                 return _collected(message)
         return await to_bot(message)
+
+    async def _meet(self, message: UserMessage) -> Handoff | None:
+        """Give the user what waited for them; the handoff that holds the conversation."""
+        mailbox = self._intake.mailbox(message)
+        if mailbox is None:
+            return await self._switchboard.holder(message.sender_id)
+        handoff, mail = await self._switchboard.holder_and_mail(message.sender_id, mailbox)
+        if not mail:
+            return handoff
+        await self._intake.hand_over(message)
+        return await self._switchboard.holder(message.sender_id)  # handing over took a while
 
     async def _hear_out(self, message: UserMessage, handoff: Handoff) -> None:
         """Let the user have what the agents said last, before the bot speaks again; but do not wait for ever."""
@@ -165,9 +177,7 @@ class Gate:
         if heard.unsaid:
             return True
         channel = self._intake.channel(message)
-        said = self._hearing.message(channel, handoff, heard, clean(message.text))
-        if not said.attachments:
-            said = replace(said, attachments=attachments.in_metadata(message.metadata))
+        said = self._hearing.message(channel, handoff, _with_metadata(heard, message.metadata), clean(message.text))
         if not said.text and not said.attachments:
             return True
         if len(said.text) > LONGEST_TEXT:
@@ -194,7 +204,7 @@ class Gate:
                 return False
             self._nudge(handoff)
             said = replace(said, text=said.text[:LONGEST_TEXT])
-            return await self._switchboard.said(heard.sender_id, said, heard.id or new_id()) is not None
+            return await self._switchboard.said(heard.sender_id, said, external_id(heard.id or new_id())) is not None
 
     def _is_end_word(self, message: UserMessage) -> bool:
         return bool(message.text) and message.text.strip().casefold() in self._end_words
@@ -228,11 +238,20 @@ class Gate:
             await message.output_channel.send_response(message.sender_id, words)
 
 
+def _with_metadata(heard: Heard, metadata: Any) -> Heard:
+    """*heard*, with what a channel that nothing more is known of says beside the text; see docs/http.md."""
+    return replace(
+        heard,
+        attachments=heard.attachments or attachments.in_metadata(metadata),
+        edits=heard.edits or attachments.edits_in(metadata),
+    )
+
+
 def _external_id(message: UserMessage, heard: Heard) -> str:
     """The id by which a repeat is known: the client's own, else the channel's."""
     theirs = (message.metadata or {}).get("message_id")
     given = theirs if isinstance(theirs, str) and theirs else heard.id
-    return clean(given)[:200] if given else clean(message.message_id)
+    return external_id(given or message.message_id)
 
 
 def _collected(message: UserMessage) -> Any:

@@ -13,6 +13,7 @@ from rasa_handoff.model import Attachment, Handoff, Message, new_id
 from rasa_handoff.transcript import clean, redact_text
 
 _LONGEST_NAME = 100  #: characters of a file's; its end says what it is
+_LONGEST_ID = 200  #: characters
 _MOST_CARRIED = 50  #: files with one message of a service's
 
 
@@ -42,6 +43,7 @@ class Hearing:
             who="user",
             text="\n".join(filter(None, (text, *unseen))),
             attachments=tuple(carried),
+            edits=_known(heard.edits),
             to_bot=None if to_bot and to_bot == text and not unseen else to_bot,
             at=time.time(),
         )
@@ -64,6 +66,15 @@ class Hearing:
             else:
                 shown.append(Attachment(url=url, kind=each.kind, name=file.name, mime=each.mime))
         return shown, unseen
+
+
+def external_id(given: str) -> str:
+    """What a channel calls a message, as we know it by."""
+    return clean(given)[:_LONGEST_ID]
+
+
+def _known(given: str | None) -> str | None:
+    return external_id(given) if given else None
 
 
 def _file(file: ChannelFile, channel: Channel, handoff: Handoff) -> MediaFile:

@@ -65,6 +65,11 @@ class Hub:
         for listener in tuple(self._listeners.get(topic, ())):
             listener.put(item)
 
+    def end(self, topic: str) -> None:
+        """End the streams of everybody who listens; their pages come again, and ask for what there is."""
+        for listener in tuple(self._listeners.get(topic, ())):
+            listener.end()
+
     def end_all(self) -> None:
         """The server stops."""
         for listeners in self._listeners.values():

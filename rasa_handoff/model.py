@@ -10,6 +10,7 @@ from enum import Enum
 from typing import Any, Literal
 
 Json = dict[str, Any]
+NO_CHANNEL = "unknown"  #: what the channel of a message is called that does not say by which it came
 
 
 class Status(str, Enum):
@@ -101,6 +102,7 @@ class Message:
     cards: tuple[Card, ...] = ()
     to_bot: str | None = None  #: of a user: what the bot gets, where that is not *text*; empty: nothing
     known_as: str | None = None  #: of a user: what their own side calls it
+    edits: str | None = None  #: of a user: what their own side calls the message whose place it takes
     at: float = 0.0  #: seconds since the epoch
 
 
@@ -166,7 +168,9 @@ class Handoff:
     agent: Person | None = None
     queue_position: int | None = None
     accepted_at: float | None = None
+    replied_at: float | None = None  #: when an agent first wrote
     closed_at: float | None = None
+    rating: Rating | None = None  #: the user's, once they gave one
     settled: bool = False  #: over, and the bot knows
     last_seq: int = 0  #: of messages and deliveries
     deadlines: dict[str, Deadline] = field(default_factory=dict)  #: accept, agent_reply, user_idle

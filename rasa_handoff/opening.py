@@ -13,9 +13,9 @@ from rasa_handoff import routing, transcript
 from rasa_handoff.backends.base import Backend, Opened
 from rasa_handoff.errors import BackendError, Refused, StoreError, TemporaryError, Unavailable
 from rasa_handoff.model import EndReason, Handoff, Request, Status
+from rasa_handoff.requests import Requests
 from rasa_handoff.settings import Rule, Settings
-from rasa_handoff.store import Change, Store, Tx, handoffs
-from rasa_handoff.switchboard import Switchboard
+from rasa_handoff.store import Change, Store, handoffs
 from rasa_handoff.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -34,13 +34,13 @@ class Opening:
     def __init__(
         self,
         store: Store,
-        switchboard: Switchboard,
+        requests: Requests,
         backends: Mapping[str, Backend],
         settings: Settings,
         now: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._switchboard = switchboard
+        self._requests = requests
         self._backends = backends
         self._settings = settings
         self._now = now
@@ -67,7 +67,7 @@ class Opening:
         request = transcript.redact(request, self._settings.redact)
         opens = None if rules else self._next_opening(request)
         begin = partial(
-            self._switchboard.begin,
+            self._requests.begin,
             request=routing.told(request, rules[0]) if rules else request,
             rules=rules,
             next_opening=opens.isoformat(timespec="minutes") if opens else None,
@@ -80,7 +80,7 @@ class Opening:
         try:
             return await self._try_each(handoff, rules, request)
         except StoreError:  # nobody waits for it any more
-            self._insist(partial(self._switchboard.refused, handoff=handoff, reason=EndReason.FAILED))
+            self._insist(partial(self._requests.refused, handoff=handoff, reason=EndReason.FAILED))
             raise
 
     async def _try_each(self, handoff: Handoff, rules: list[Rule], request: Request) -> Handoff:
@@ -88,7 +88,7 @@ class Opening:
         errors: list[BackendError] = []
         for rule in rules:
             asked = routing.told(request, rule)
-            try_at = partial(self._switchboard.try_at, handoff=handoff, rule=rule, request=asked)
+            try_at = partial(self._requests.try_at, handoff=handoff, rule=rule, request=asked)
             handoff = await self._store.write(try_at)
             if handoff.status is not Status.REQUESTED:
                 return handoff
@@ -99,13 +99,13 @@ class Opening:
                 errors.append(error)
             else:
                 return await self._take(handoff, opened)
-        return await self._store.write(partial(self._switchboard.refused, handoff=handoff, reason=_reason_of(errors)))
+        return await self._store.write(partial(self._requests.refused, handoff=handoff, reason=_reason_of(errors)))
 
     async def _take(self, handoff: Handoff, opened: Opened) -> Handoff:
         try:
-            return await self._store.write(partial(self._switchboard.opened, handoff=handoff, opened=opened))
+            return await self._store.write(partial(self._requests.opened, handoff=handoff, opened=opened))
         except StoreError:
-            self._insist(partial(self._switchboard.close_late, handoff=handoff, opened=opened))
+            self._insist(partial(self._requests.close_late, handoff=handoff, opened=opened))
             raise
 
     def _insist(self, change: Change[object]) -> None:
@@ -130,7 +130,7 @@ class Opening:
         until = time.monotonic() + self._settings.open_timeout
         while handoff.status is Status.REQUESTED and handoff.owner != self._store.worker and time.monotonic() < until:
             await asyncio.sleep(_LOOK_AGAIN)
-            handoff = await self._store.read(partial(_again, handoff=handoff))
+            handoff = await self._store.read(partial(handoffs.fresh, handoff=handoff))
         return handoff
 
     def _rules_for(self, request: Request) -> list[Rule]:
@@ -166,11 +166,7 @@ class Opening:
         if asking.cancelled() or asking.exception() is not None:
             return
         log.warning("handoff.opened_late id=%s backend=%s", handoff.id, handoff.backend)
-        self._insist(partial(self._switchboard.close_late, handoff=handoff, opened=asking.result()))
-
-
-def _again(tx: Tx, handoff: Handoff) -> Handoff:
-    return handoffs.get(tx, handoff.id) or handoff
+        self._insist(partial(self._requests.close_late, handoff=handoff, opened=asking.result()))
 
 
 def _reason_of(errors: list[BackendError]) -> EndReason:

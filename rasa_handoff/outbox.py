@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from rasa_handoff.changes import Changes, Posted
 from rasa_handoff.errors import (
     BackendError,
     ChatGone,
@@ -23,7 +24,8 @@ from rasa_handoff.errors import (
 )
 from rasa_handoff.model import Delivery, Handoff, Target
 from rasa_handoff.store import Lost, Missed, Shared, Store, Tx, deliveries, handoffs
-from rasa_handoff.switchboard import Posted, Switchboard
+from rasa_handoff.store.users import Erased
+from rasa_handoff.switchboard import Switchboard
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +44,14 @@ _LOOK_AT_LEASE = 0.1  #: seconds
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """A delivery is done or dead."""
+
+    handoff: Handoff
+    delivery: Delivery
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Postponed:
+    """A delivery failed for now, and is tried again."""
 
     handoff: Handoff
     delivery: Delivery
@@ -84,12 +94,14 @@ class Outbox:
         self,
         store: Store,
         switchboard: Switchboard,
+        changes: Changes,
         targets: Mapping[Target, Send],
         now: Callable[[], float] = time.time,
         retry_for: float = 1800.0,
     ) -> None:
         self._store = store
         self._switchboard = switchboard
+        self._changes = changes
         self._targets = targets
         self._now = now
         self._retry_for = retry_for
@@ -108,6 +120,7 @@ class Outbox:
         self._store.subscribe(Nudged, lambda fact: self._try_now(fact.handoff_id))
         self._store.subscribe(Missed, self._missed)
         self._store.subscribe(Lost, self._lost)
+        self._store.subscribe(Erased, self._erased)
         looking = self._look_again()
         while self._held is not None:  # a look may be broken off for another one
             await asyncio.wait({looking})
@@ -133,7 +146,7 @@ class Outbox:
             if delivery.handoff_id not in known:
                 known[delivery.handoff_id] = handoffs.get(tx, delivery.handoff_id)
             handoff = known[delivery.handoff_id]
-            if handoff is not None and not self._switchboard.waits(handoff, delivery):
+            if handoff is not None and not self._changes.waits(handoff, delivery):
                 found.append(Posted(handoff=handoff, delivery=delivery))
         return found
 
@@ -163,6 +176,17 @@ class Outbox:
             if lane.task is not None:
                 lane.task.cancel()
         self._lanes = {}
+
+    def _erased(self, erased: Erased) -> None:
+        """Nothing goes out any more that was waiting for this user, or from them."""
+        for key, lane in tuple(self._lanes.items()):
+            if lane.queue and lane.queue[0].handoff.sender_id == erased.sender_id:
+                if lane.task is not None:
+                    lane.task.cancel()
+                del self._lanes[key]
+        if self._held is not None:  # a look that began before may have found it
+            self._held = [each for each in self._held if each.handoff.sender_id != erased.sender_id]
+            self._look_again()
 
     async def stop(self, seconds: float = 5.0) -> None:
         """Let what is being sent finish; the rest waits on disk."""
@@ -309,8 +333,13 @@ class Outbox:
         log.info(
             "outbox.retry id=%s handoff=%s attempt=%s %s", delivery.id, posted.handoff.id, delivery.attempts, error
         )
-        await self._write(lambda tx: deliveries.failed(tx, delivery, posted.handoff.owner))
-        return replace(posted, delivery=delivery)
+        later = replace(posted, delivery=delivery)
+        await self._write(partial(self._postpone, posted=later))
+        return later
+
+    def _postpone(self, tx: Tx, posted: Posted) -> None:
+        if deliveries.failed(tx, posted.delivery, posted.handoff.owner):
+            tx.announce(Postponed(handoff=posted.handoff, delivery=posted.delivery))
 
     async def _bury(self, posted: Posted, error: Exception, *, exhausted: bool) -> None:
         attempts = posted.delivery.attempts + 1

@@ -11,8 +11,8 @@ from rasa_handoff.channels.intake import Intake
 from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.errors import HandoffError, TemporaryError
 from rasa_handoff.faces import Faces
+from rasa_handoff.inbox import Typed
 from rasa_handoff.model import Delivery, Handoff
-from rasa_handoff.switchboard import Typed
 
 log = logging.getLogger(__name__)
 
@@ -79,13 +79,15 @@ class Reach:
         await self._dialogue.set_slots(handoff.id)
 
     async def _settle(self, handoff: Handoff, delivery: Delivery) -> None:
-        output = self._channels.named(handoff.channel).output(await self._intake.to(handoff, delivery.id))
+        to = await self._intake.to(handoff, delivery.id)
+        output = await self._channels.named(handoff.channel).output_there(to)
         await _bounded(self._dialogue.settle(handoff.id, output), "take the conversation back")
 
     async def _replay(self, handoff: Handoff, delivery: Delivery) -> None:
         message = delivery.message
         if message is not None and message.to_bot != "":
-            output = self._channels.named(handoff.channel).output(await self._intake.to(handoff, delivery.id))
+            to = await self._intake.to(handoff, delivery.id)
+            output = await self._channels.named(handoff.channel).output_there(to)
             await _bounded(self._dialogue.say_again(handoff, message, output), "answer a message")
 
 

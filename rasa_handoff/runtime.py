@@ -15,21 +15,28 @@ from rasa_handoff import access, backends, signing
 from rasa_handoff.access import Access
 from rasa_handoff.backends.base import Backend, Surroundings
 from rasa_handoff.callbacks import Callbacks
+from rasa_handoff.changes import Changes
 from rasa_handoff.clock import Clock
 from rasa_handoff.elsewhere import Elsewhere
+from rasa_handoff.erasure import Eraser
 from rasa_handoff.errors import BackendError, ChatGone, UserAway
 from rasa_handoff.events import MessageStatus
+from rasa_handoff.health import Health
+from rasa_handoff.inbox import Inbox, Typed
 from rasa_handoff.live import Hub
 from rasa_handoff.media import Media
+from rasa_handoff.metrics import Metrics
 from rasa_handoff.model import Delivery, EndReason, Handoff, Rating
 from rasa_handoff.opening import Opening
 from rasa_handoff.outbox import Outbox, Outcome, Send
+from rasa_handoff.requests import Requests
 from rasa_handoff.settings import Settings
 from rasa_handoff.signals import Signals
 from rasa_handoff.store import Missed, Shared, Store, Tx, deliveries, handoffs, opens, stream
 from rasa_handoff.store.stream import Entry
+from rasa_handoff.store.users import Erased
 from rasa_handoff.succession import Succession
-from rasa_handoff.switchboard import Switchboard, Typed
+from rasa_handoff.switchboard import Switchboard
 from rasa_handoff.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -55,14 +62,20 @@ class Runtime:
         self.backends: Mapping[str, Backend] = {
             name: backends.load(name)(section) for name, section in settings.backends.items()
         }
-        self.switchboard = Switchboard(self.store, self.backends, settings, now)
-        self.opening = Opening(self.store, self.switchboard, self.backends, settings, now)
-        self.callbacks = Callbacks(self.store, self.switchboard, self.backends, settings)
+        self._changes = Changes(self.backends, settings, now)
+        self.requests = Requests(self.store, self._changes)
+        self.switchboard = Switchboard(self.store, self._changes, self.requests)
+        self.inbox = Inbox(self.store, self._changes, self.switchboard)
+        self.opening = Opening(self.store, self.requests, self.backends, settings, now)
+        self.callbacks = Callbacks(self.store, self._changes, self.backends, settings)
         self.signals = Signals(self.switchboard, self.backends)
         self.elsewhere = Elsewhere(self.store)
         self.succession = Succession(self.store, self.switchboard)
-        self.clock = Clock(self.store, self.switchboard, self.backends, now, settings.retention)
+        self.clock = Clock(self.store, self.switchboard, self.inbox, self.backends, now, settings.retention)
+        self.eraser = Eraser(self.store, self.switchboard)
         self.media = Media(lambda: self.access.secret, settings.public_url, settings.media_links, now)
+        self.metrics = Metrics(self.backends)
+        self.health = Health(self.store)
         self.outbox: Outbox
         self._now = now
         self._tasks = Tasks()
@@ -77,6 +90,7 @@ class Runtime:
             StoreError: the database cannot be opened, or is a file that another process has.
         """
         await self.store.open()
+        self.metrics.listen(self.store)
         if self.store.is_shared:
             await self._agree_on_access()
         else:
@@ -84,6 +98,7 @@ class Runtime:
         self.outbox = Outbox(
             self.store,
             self.switchboard,
+            self._changes,
             {"agent": self._to_agent, "user": partial(self._to_user, to_user)},
             self._now,
             self.settings.delivery_timeout,
@@ -95,8 +110,8 @@ class Runtime:
         self.store.subscribe(Outcome, self._report)
         around = Surroundings(
             store=self.store,
-            apply=self.switchboard.apply,
-            applied=self.switchboard.applied,
+            apply=self.inbox.apply,
+            applied=self.inbox.applied,
             access=self.access,
             hooks_url=self._hooks_url(),
             history_url=self.history_url,
@@ -111,10 +126,12 @@ class Runtime:
         await self.outbox.start()
         await self.succession.start()
         self.clock.start()
+        self.health.running = True
         log.info("handoff.ready database=%s backends=%s", self.store.database, ",".join(self.backends))
 
     async def stop(self) -> None:
         """End what runs; what is not delivered waits on disk."""
+        self.health.running = False
         self.hub.end_all()
         await self.clock.stop()
         await self.succession.stop()
@@ -126,6 +143,10 @@ class Runtime:
             await backend.stop()
         await self.succession.leave()
         await self.store.close()
+
+    def now(self) -> float:
+        """Seconds since the epoch."""
+        return self._now()
 
     async def _agree_on_access(self) -> None:
         """Have one secret, one token and the same agents as the other servers."""
@@ -140,6 +161,8 @@ class Runtime:
         self.store.share(Shared(kind=Typed, key=_typed_key, find=_typed, wanted=self._has_page))
         self.store.subscribe(Entry, lambda entry: self.hub.tell(f"user:{entry.sender_id}", entry))
         self.store.subscribe(Typed, lambda typed: self.hub.tell(f"user:{typed.handoff.sender_id}", typed))
+        self.store.share(Shared(kind=Erased, key=lambda each: (each.sender_id,), find=_erased))
+        self.store.subscribe(Erased, lambda erased: self.hub.end(f"user:{erased.sender_id}"))
         # Their pages come again, and catch up.
         self.store.subscribe(Missed, lambda missed: self.hub.end_all())
 
@@ -166,11 +189,11 @@ class Runtime:
         asyncio.get_running_loop().call_later(seconds, lambda: self._tasks.start(work(*values)))
 
     async def _to_user(self, to_user: Send, handoff: Handoff, delivery: Delivery) -> None:
-        """Bring a delivery to the user's side; from another process, where their socket is there."""
+        """Bring a delivery to the user's side; from another process, where only that can."""
         try:
             await to_user(handoff, delivery)
-        except UserAway:
-            if not await self.elsewhere.ask("bring", delivery.id, _BRING_FOR):
+        except UserAway as away:
+            if away.everywhere or not await self.elsewhere.ask("bring", delivery.id, _BRING_FOR):
                 raise
 
     async def _bring(self, to_user: Send, delivery_id: str) -> bool:
@@ -203,7 +226,8 @@ class Runtime:
         elif delivery.kind == "callback":
             await self._leave(backend, handoff)
         elif delivery.message is not None:
-            await backend.send(handoff, backend.parts(delivery.message)[delivery.body.get("part", 0)])
+            parts = self._changes.parts(backend, delivery.message)
+            await backend.send(handoff, parts[delivery.body.get("part", 0)])
 
     async def _leave(self, backend: Backend, handoff: Handoff) -> None:
         request = await self.store.read(lambda tx: handoffs.request_of(tx, handoff.id))
@@ -211,7 +235,7 @@ class Runtime:
             raise BackendError(handoff.backend, "leave a request", detail="it was deleted meanwhile")
         chat_id = await backend.leave(handoff, request)
         if chat_id is not None:
-            await self.switchboard.left(handoff, chat_id)
+            await self.callbacks.left(handoff, chat_id)
 
     async def _report_to_backend(self, outcome: Outcome) -> None:
         theirs = outcome.delivery.body.get("theirs")
@@ -245,6 +269,10 @@ def _typed_key(typed: Typed) -> tuple[str, str, bool, str | None]:
 def _typed(tx: Tx, sender_id: str, handoff_id: str, typing: bool, name: str | None) -> Typed | None:
     handoff = handoffs.get(tx, handoff_id)
     return Typed(handoff=handoff, typing=typing, name=name) if handoff else None
+
+
+def _erased(tx: Tx, sender_id: str) -> Erased:
+    return Erased(sender_id=sender_id)
 
 
 def _absolute(database: str, folder: Path) -> str:

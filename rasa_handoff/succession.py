@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any
 
-from rasa_handoff.errors import HandoffError
 from rasa_handoff.store import Lost, Shared, Silent, Store, Tx, handoffs, lease, workers
 from rasa_handoff.switchboard import Switchboard
+from rasa_handoff.tasks import safely
 
 log = logging.getLogger(__name__)
 
+_FAILED = "succession.failed"
 _LOOK_EVERY = 5.0  #: seconds
 _AT_ONCE = 100  #: handoffs a transaction: whoever is alive takes some, and so they are spread
 
@@ -56,7 +55,7 @@ class Succession:
         """Tell the others that this process ends: what is ours is theirs at once."""
         if self._store.is_shared:
             self._store.resign()
-            await _safely(self._store.write(self._leave))
+            await safely(self._store.write(self._leave), log, _FAILED)
 
     def _leave(self, tx: Tx) -> None:
         workers.leave(tx, self._store.worker)
@@ -64,7 +63,7 @@ class Succession:
 
     def _silent(self, silent: Silent) -> None:
         if self._burying is None or self._burying.done():
-            self._burying = asyncio.create_task(_safely(self._store.write(self._bury)))
+            self._burying = asyncio.create_task(safely(self._store.write(self._bury), log, _FAILED))
 
     def _bury(self, tx: Tx) -> None:
         buried = workers.bury(tx, self._store.worker, lease.GRACE)
@@ -79,7 +78,7 @@ class Succession:
             await self._due.wait()
             timer.cancel()
             self._due.clear()
-            await _safely(self._take_over())
+            await safely(self._take_over(), log, _FAILED)
 
     async def _take_over(self) -> None:
         while await self._store.read(lambda tx: workers.orphans(tx, 1)):
@@ -94,12 +93,3 @@ class Succession:
             if handoff is not None:
                 self._switchboard.inherited(tx, handoff)
         return len(found)
-
-
-async def _safely(work: Coroutine[Any, Any, Any] | asyncio.Future[Any]) -> None:
-    try:
-        await work
-    except HandoffError as error:
-        log.error("succession.failed %s", error)
-    except Exception:
-        log.exception("succession.failed")

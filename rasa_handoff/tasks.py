@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any
+
+from rasa_handoff.errors import HandoffError
 
 log = logging.getLogger(__name__)
 
@@ -38,3 +40,13 @@ class Tasks:
             _, late = await asyncio.wait(self._running, timeout=seconds)
             for task in late:
                 task.cancel()
+
+
+async def safely(work: Awaitable[object], log: logging.Logger, what: str) -> None:
+    """Wait for *work* that is done again and again; what it raises is logged as *what*, and stops nothing."""
+    try:
+        await work
+    except HandoffError as error:
+        log.error("%s %s", what, error)
+    except Exception:
+        log.exception(what)

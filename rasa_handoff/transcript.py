@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from rasa_handoff.model import Json, Line, Request
+from rasa_handoff.model import NO_CHANNEL, Json, Line, Request
 from rasa_handoff.settings import Redaction
 from rasa_handoff.strict_json import DEEPEST, LARGEST
 
@@ -27,8 +27,37 @@ _CUT = "…"
 _EXTERNAL = "EXTERNAL: "  # how Rasa writes an intent that a program triggered
 _PAYLOAD = re.compile(r"/(?P<intent>[^\s{}@/][^\s{}@]*)(?:@[0-9.]+)?\s*(?:\{.*\})?", re.DOTALL)
 _CONTACT = re.compile(r"(?:handoff_)?callback_(.+)")
+UNSAID = "handoff_unsaid"  #: true in a message's metadata: its channel said it for the user, to have the bot begin
 _OURS = "handoff_"
 _RASAS_OWN = frozenset({"requested_slot", "session_started_metadata"})
+
+
+def request(
+    sender_id: str, channel: str | None, events: Iterable[Mapping[str, Any]], slots: Mapping[str, Any], details: Any
+) -> Request:
+    """Everything an agent should know of a conversation with the bot.
+
+    Args:
+        events: the tracker's, oldest first.
+        details: the metadata of the user's last message.
+    """
+    lines = from_tracker(events)
+    return Request(
+        sender_id=sender_id,
+        channel=channel or NO_CHANNEL,
+        transcript=lines,
+        parameters=parameters(slots),
+        last_message=next((line.text for line in reversed(lines) if line.who == "user"), None),
+        metadata=metadata(details),
+        backend=_wish(slots.get("handoff_to")),
+        group=_wish(slots.get("handoff_group")),
+        priority=_wish(slots.get("handoff_priority")),
+    )
+
+
+def _wish(slot: Any) -> str | None:
+    """What the bot's slot says of where a handoff is to go."""
+    return None if slot is None else clean(slot)
 
 
 # The transcript
@@ -52,12 +81,6 @@ def from_tracker(events: Iterable[Mapping[str, Any]]) -> tuple[Line, ...]:
     return _newest(lines)
 
 
-def last_message(events: Iterable[Mapping[str, Any]]) -> str | None:
-    """What the user said last, in the words of the transcript."""
-    said = [line.text for line in from_tracker(events) if line.who == "user"]
-    return said[-1] if said else None
-
-
 def _since_restart(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     kept: list[Mapping[str, Any]] = []
     for event in events:
@@ -71,7 +94,7 @@ def _since_restart(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any
 def _users_words(event: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     """What the user typed; of a pressed button, what it said."""
     text = clean(event.get("text")).strip()
-    if text.startswith(_EXTERNAL):
+    if text.startswith(_EXTERNAL) or _is_unsaid(event.get("metadata")):
         return ""
     payload = _PAYLOAD.fullmatch(text)
     if payload is None:
@@ -79,6 +102,10 @@ def _users_words(event: Mapping[str, Any], titles: Mapping[str, str]) -> str:
     if payload["intent"] == "session_start":
         return ""
     return _shortened(titles.get(text) or re.sub(r"[_+/-]+", " ", payload["intent"]))
+
+
+def _is_unsaid(metadata: Any) -> bool:
+    return isinstance(metadata, Mapping) and metadata.get(UNSAID) is True
 
 
 def _bots_words(event: Mapping[str, Any]) -> str:

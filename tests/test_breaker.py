@@ -145,7 +145,7 @@ def wire() -> Iterator[Wire]:
 
 
 async def test_a_session_leaves_only_the_host_alone_that_fails(wire: Wire) -> None:
-    http = Http("acme", timeout=2.0, breaker=True)
+    http = Http("acme", timeout=20.0, breaker=True)
     with Wire() as other:
         for _ in range(5):
             wire.fail(503)

@@ -14,7 +14,7 @@ import pytest_asyncio
 from rasa_handoff.backends.base import Backend
 from rasa_handoff.errors import BackendError, Conflict, TemporaryError
 from rasa_handoff.events import AgentMessage, Closed
-from rasa_handoff.model import EndReason, Handoff, Line, Request, Status, new_handoff_id
+from rasa_handoff.model import Delivery, EndReason, Handoff, Line, Request, Status, new_handoff_id
 from rasa_handoff.store import deliveries, handoffs, retention
 from tests.stage import Recorder, Stage, Time
 from tests.web_stage import Answer, Web
@@ -56,6 +56,15 @@ class Asking(Stage):
         found = await self.runtime.store.read(lambda tx: handoffs.get(tx, handoff_id))
         assert found is not None
         return found
+
+    async def tried(self, attempts: int) -> None:
+        """Wait until it has been tried so often, in vain."""
+
+        async def so_often() -> bool:
+            waiting = await self.runtime.store.read(deliveries.pending)
+            return [delivery.attempts for delivery in waiting] == [attempts]
+
+        await self.until(so_often)
 
     async def arrived(self) -> Request:
         """The one request that the agent system has."""
@@ -105,12 +114,9 @@ class TestLeaving:
     async def test_it_is_tried_until_it_gets_through(self, asking: Asking) -> None:
         asking.agents.trouble = [TemporaryError("desk", "leave", 503), TemporaryError("desk", "leave", 503)]
         await asking.call_me()
-        await asking.until(lambda: len(asking.agents.trouble) == 1)
-        await asyncio.sleep(0.05)
-        asking.pass_time(1)
-        await asking.until(lambda: not asking.agents.trouble)
-        await asyncio.sleep(0.05)
-        asking.pass_time(2)
+        for attempts in (1, 2):
+            await asking.tried(attempts)
+            asking.pass_time(2)
         assert (await asking.arrived()).callback == CONTACT
 
     async def test_it_survives_a_restart(self, asking: Asking) -> None:
@@ -133,22 +139,21 @@ class TestLeaving:
         assert (await asking.arrived()).callback == CONTACT
 
     @staticmethod
-    async def dead(asking: Asking) -> Any:
-        for _ in range(100):
+    async def dead(asking: Asking) -> Delivery:
+        async def put_aside() -> Delivery | None:
             found = await asking.runtime.store.read(deliveries.unfinished)
-            if found and found[0].state == "dead":
-                return found[0]
-            await asyncio.sleep(0.01)
-        raise AssertionError("nothing was put aside")
+            return next((delivery for delivery in found if delivery.state == "dead"), None)
+
+        return await asking.until(put_aside)
 
     async def test_the_tickets_id_is_kept_and_what_happens_to_it_there_does_no_harm(self, asking: Asking) -> None:
         handoff = await asking.call_me()
         await asking.arrived()
-        for _ in range(100):
-            if (await asking.current(handoff.id)).chat_id:
-                break
-            await asyncio.sleep(0.01)
-        assert (await asking.current(handoff.id)).chat_id == "T-17"
+
+        async def is_named() -> bool:
+            return (await asking.current(handoff.id)).chat_id == "T-17"
+
+        await asking.until(is_named)
         assert (await asking.happen(Closed(chat_id="T-17"))).id == handoff.id
         with pytest.raises(Conflict):
             await asking.happen(AgentMessage(chat_id="T-17", text="are you there?"))

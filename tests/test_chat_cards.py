@@ -41,13 +41,13 @@ async def test_a_card_has_a_picture_a_link_and_answers_that_can_be_pressed_once(
     chat = await chat_of(web, page)
     take, more = Button(title="Take it", payload="/take"), Button(title="More", payload="", url="https://x.test/more")
     card = Card(title="City bike", text="7 gears", url="https://x.test/bike", buttons=(take, more))
-    await web.runtime.switchboard.apply("desk", AgentMessage(chat_id=chat, text="Look:", cards=(card,)))
+    await web.runtime.inbox.apply("desk", AgentMessage(chat_id=chat, text="Look:", cards=(card,)))
     shown = page.get_by_role("group", name="City bike")
     await expect(shown.get_by_text("7 gears")).to_be_visible()
     await expect(shown.get_by_role("link", name="City bike")).to_have_attribute("href", "https://x.test/bike")
     await expect(shown.get_by_role("link", name="More")).to_have_attribute("href", "https://x.test/more")
     await expect(shown.get_by_role("button", name="Take it")).to_be_visible()
-    await web.runtime.switchboard.apply("desk", AgentMessage(chat_id=chat, text="Or shall I?"))
+    await web.runtime.inbox.apply("desk", AgentMessage(chat_id=chat, text="Or shall I?"))
     await expect(shown.get_by_role("button", name="Take it")).to_be_hidden()
     await expect(shown.get_by_role("link", name="More")).to_be_visible()
 
@@ -55,7 +55,7 @@ async def test_a_card_has_a_picture_a_link_and_answers_that_can_be_pressed_once(
 async def test_a_button_that_leads_elsewhere_is_a_link(web: Web, page: Page) -> None:
     chat = await chat_of(web, page)
     buttons = (Button(title="Yes", payload="/yes"), Button(title="Our site", payload="", url="https://x.test/"))
-    await web.runtime.switchboard.apply("desk", AgentMessage(chat_id=chat, text="Well?", buttons=buttons))
+    await web.runtime.inbox.apply("desk", AgentMessage(chat_id=chat, text="Well?", buttons=buttons))
     await expect(page.get_by_role("button", name="Yes")).to_be_visible()
     await expect(page.get_by_role("link", name="Our site")).to_have_attribute("href", "https://x.test/")
 
@@ -63,7 +63,7 @@ async def test_a_button_that_leads_elsewhere_is_a_link(web: Web, page: Page) -> 
 async def test_a_file_of_the_server_itself_is_shown_whatever_its_address(web: Web, page: Page) -> None:
     chat = await chat_of(web, page)
     file = Attachment(url="/webhooks/handoff/media/token/a.png", kind="image", name="a.png")
-    await web.runtime.switchboard.apply("desk", AgentMessage(chat_id=chat, attachments=(file,)))
+    await web.runtime.inbox.apply("desk", AgentMessage(chat_id=chat, attachments=(file,)))
     origin = web.url.partition("/webhooks")[0]
     picture = page.get_by_role("img", name="a.png")
     await expect(picture).to_have_attribute("src", f"{origin}/webhooks/handoff/media/token/a.png")
@@ -80,7 +80,7 @@ async def test_a_picture_that_comes_late_does_not_push_the_last_line_out_of_sigh
     chat = await chat_of(web, page)
     picture = Attachment(url="https://x.test/a.svg", kind="image", name="a.svg")
     for message in (AgentMessage(chat_id=chat, attachments=(picture,)), AgentMessage(chat_id=chat, text="Well?")):
-        await web.runtime.switchboard.apply("desk", message)
+        await web.runtime.inbox.apply("desk", message)
     await expect(page.get_by_text("Well?")).to_be_visible()
     await expect(page.get_by_role("img", name="a.svg")).to_have_js_property("naturalHeight", 900)
     await expect(page.get_by_text("Well?")).to_be_in_viewport()

@@ -189,7 +189,7 @@ class TestKeeping:
         await still.runtime.switchboard.settled(handoff)
         time.advance(10_000 * DAY)
         runtime = still.runtime
-        await Clock(runtime.store, runtime.switchboard, runtime.backends, time, keep_for=None).prune()
+        await Clock(runtime.store, runtime.switchboard, runtime.inbox, runtime.backends, time, keep_for=None).prune()
         assert await count(still, "handoff_handoffs") == 1
 
 

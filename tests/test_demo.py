@@ -21,6 +21,7 @@ import pytest
 
 from rasa_handoff import demo
 from rasa_handoff.testing import agent_sides
+from rasa_handoff.testing.agent_side import GREETING
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -107,6 +108,20 @@ def test_the_stand_in_of_an_agent_system_takes_a_chat(folder: Path) -> None:
         assert becomes_true(lambda: running.say("hello?")[0]["custom"]["handoff"]["status"] == "active")
 
 
+def test_the_stand_in_of_an_account_gives_its_chats_to_the_bot_and_gets_them_back(folder: Path) -> None:
+    with started(Demo(folder, "--backend", "liveperson_agent")) as running:
+        page = running.where["chat"]
+        with urllib.request.urlopen(page, timeout=10) as answer:
+            assert answer.headers.get_content_type() == "text/html"
+        chat = f"{page}chats/{asked(f'{page}chats', {})['id']}"
+        assert becomes_true(lambda: asked(chat)["with"] == "bot")
+        asked(chat, {"text": "what are your opening hours?"})
+        assert becomes_true(lambda: any("9:00" in line["text"] for line in asked(chat)["lines"]))
+        asked(chat, {"text": "I want to talk to an agent"})
+        assert becomes_true(lambda: any(line["text"] == GREETING for line in asked(chat)["lines"]))
+        assert asked(chat)["with"] == "person"
+
+
 def test_when_a_server_ends_the_demo_says_so_and_ends_the_other(running: Demo) -> None:
     os.kill(running.servers()[0], signal.SIGKILL)
     assert running.process.wait(30) == 1
@@ -118,6 +133,13 @@ def test_when_a_server_ends_the_demo_says_so_and_ends_the_other(running: Demo) -
 def test_a_killed_demo_leaves_no_orphans(running: Demo) -> None:
     running.process.kill()
     assert becomes_true(lambda: running.answers() == [])
+
+
+def asked(url: str, body: Any = None) -> Any:
+    """What comes back as JSON; with a *body*, to a POST."""
+    data = None if body is None else json.dumps(body).encode()
+    with urllib.request.urlopen(urllib.request.Request(url, data), timeout=10) as answer:
+        return json.load(answer)
 
 
 def becomes_true(claim: Callable[[], bool]) -> bool:

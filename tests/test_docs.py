@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from pydantic import BaseModel
 
-from rasa_handoff import channels
+from rasa_handoff import backends, channels
 from rasa_handoff.backends import settings_models
+from rasa_handoff.errors import ConfigError
 from rasa_handoff.liveperson_agent import settings as liveperson_agent
 from rasa_handoff.settings import read_section
 
@@ -67,3 +70,32 @@ def test_links_lead_somewhere(page: Path, link: str) -> None:
     if anchor and target.suffix == ".md":
         titles = re.findall(r"^#+ (.+)$", target.read_text("utf-8"), re.MULTILINE)
         assert anchor in {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def faults_of(section: dict[str, Any], models: Mapping[str, type[BaseModel]]) -> list[str]:
+    with pytest.raises(ConfigError) as found:
+        read_section({"backends": section}, models)
+    return [fault for fault in found.value.faults if fault.startswith("backends.")]
+
+
+@pytest.mark.parametrize("name", backends.names())
+def test_a_wrong_setting_of_a_backend_names_its_page(name: str) -> None:
+    page = f"docs/backends/{name}.md"
+    assert (ROOT / page).is_file()
+    faults = faults_of({name: {"no_such_setting": "x"}}, settings_models())
+    assert faults
+    assert [fault for fault in faults if not fault.endswith(f" (see {page})")] == []
+
+
+def test_a_wrong_setting_of_a_backend_of_another_package_names_no_page_of_ours() -> None:
+    class Acme(BaseModel, extra="forbid"):
+        url: str
+
+    assert "docs/" not in str(faults_of({"acme": {}}, {"acme": Acme}))
+
+
+def test_a_wrong_setting_of_the_agent_names_its_page() -> None:
+    with pytest.raises(ConfigError) as found:
+        liveperson_agent.read({"account": "le/1"})
+    assert all(fault.endswith(f" (see {liveperson_agent.PAGE})") for fault in found.value.faults)
+    assert (ROOT / liveperson_agent.PAGE).is_file()

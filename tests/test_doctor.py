@@ -10,7 +10,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -29,7 +28,9 @@ from rasa_handoff import cli, doctor, init, project
 from rasa_handoff.doctor import Finding, Level
 from rasa_handoff.doctor.case import Case, installed
 from rasa_handoff.init import missing
+from rasa_handoff.liveperson_agent.settings import CHANNEL
 from rasa_handoff.project import places
+from tests.liveperson_agent.vendor import ACCOUNT, PASSWORD, USER, LivePerson
 from tests.servers import free_port, until
 from tests.test_two_servers import redis_program
 
@@ -626,13 +627,14 @@ def test_rasas_version_is_judged(bot: Path, versions: dict[str, str | None], lev
 class Answering(ThreadingHTTPServer):
     """A server that gives what its test says, and writes down what it was asked."""
 
-    def __init__(self, answers: dict[str, tuple[int, Any]], wait: float = 0) -> None:
+    def __init__(self, answers: dict[str, tuple[int, Any]], waits_for: threading.Event | None) -> None:
         asked = self.asked = []  # type: list[str]
 
         class Take(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 asked.append(f"GET {self.path}")
-                time.sleep(wait)
+                if waits_for is not None:
+                    waits_for.wait(60)
                 status, content = answers.get(self.path, (404, {}))
                 self.send_response(status)
                 self.end_headers()
@@ -649,8 +651,8 @@ class Answering(ThreadingHTTPServer):
 def server() -> Iterator[Callable[..., Answering]]:
     running: list[Answering] = []
 
-    def start(answers: dict[str, tuple[int, Any]], wait: float = 0) -> Answering:
-        running.append(Answering(answers, wait))
+    def start(answers: dict[str, tuple[int, Any]], waits_for: threading.Event | None = None) -> Answering:
+        running.append(Answering(answers, waits_for))
         threading.Thread(target=running[-1].serve_forever, daemon=True).start()
         return running[-1]
 
@@ -690,11 +692,11 @@ def test_what_does_not_answer_is_a_problem(bot: Path) -> None:
 
 def test_what_hangs_is_given_up(bot: Path, server: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.connections, "TIMEOUT", 0.3)
-    slow = server({}, wait=2)
-    endpoints(bot, action_endpoint={"url": f"{slow.url}/webhook"})
-    begun = time.monotonic()
-    assert only(connected(bot), "action_endpoint", Level.PROBLEM)
-    assert time.monotonic() - begun < 1.5
+    over = threading.Event()
+    silent = server({"/actions": (200, [{"name": "action_handoff"}])}, waits_for=over)
+    endpoints(bot, action_endpoint={"url": f"{silent.url}/webhook"})
+    assert only(connected(bot), "action_endpoint", Level.PROBLEM)  # and not FINE, as when the answer is waited for
+    over.set()
 
 
 def test_the_public_url_has_to_lead_to_the_plugin(bot: Path, server: Any) -> None:
@@ -798,3 +800,56 @@ def test_an_agent_system_that_is_gone_is_a_problem(bot: Path, server: Any, name:
 def test_an_account_that_nobody_knows_is_a_problem(bot: Path, server: Any) -> None:
     credentials(bot, {"backends": {"liveperson_chat": {"account": "999", "domain_api": server(LIVEPERSON).url}}})
     assert "HTTP 404" in only(connected(bot), "liveperson_chat", Level.PROBLEM).text
+
+
+def an_agent_at(vendor: LivePerson, **more: Any) -> dict[str, Any]:
+    return {"account": ACCOUNT, "username": USER, "password": PASSWORD, "domain_api": vendor.url, **more}
+
+
+def test_a_bot_that_is_to_be_an_agent_signs_in_and_leaves_everything_else_alone(bot: Path) -> None:
+    with LivePerson() as vendor:
+        credentials(bot, {"backends": {"liveperson_agent": {"skill": "Billing"}}}, **{CHANNEL: an_agent_at(vendor)})
+        found = only(connected(bot), "liveperson_agent", Level.FINE)
+    assert found.text == "liveperson_agent: knows the account, and lets robot in"
+    asked = [(each.method, each.path.rpartition("/")[2]) for each in vendor.wire.asked]
+    # Signing out would send the chats that this agent holds elsewhere back to the queue.
+    assert asked == [("GET", "baseURI.json"), ("POST", "login")]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "says", "remedy"),
+    [
+        ({"password": "another"}, "could not sign in: HTTP 401", "See username and password"),
+        ({"account": "999"}, "could not look up its domains: HTTP 400", "See account"),
+    ],
+)
+def test_an_agent_that_is_not_let_in_is_told_what_to_look_at(
+    bot: Path, wrong: dict[str, str], says: str, remedy: str
+) -> None:
+    with LivePerson() as vendor:
+        credentials(bot, {}, **{CHANNEL: an_agent_at(vendor, **wrong)})
+        found = only(connected(bot), "liveperson_agent", Level.PROBLEM)
+    assert found.text.startswith(f"liveperson_agent: {says}")
+    assert (found.remedy or "").startswith(remedy)
+    assert PASSWORD not in str(found)
+
+
+def test_an_agent_whose_vendor_is_down_is_to_be_tried_again(bot: Path) -> None:
+    with LivePerson() as vendor:
+        vendor.wire.fail(503, path="*/login")
+        credentials(bot, {}, **{CHANNEL: an_agent_at(vendor)})
+        found = only(connected(bot), "liveperson_agent", Level.PROBLEM)
+    assert "HTTP 503" in found.text
+    assert (found.remedy or "").startswith("Try again")
+
+
+def test_an_agent_who_is_signed_in_is_not_signed_in_again(
+    bot: Path, server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = server({"/webhooks/liveperson_agent/": (200, {"status": "ok", "signed_in": True})})
+    monkeypatch.setenv("HANDOFF_URL", ours.url)
+    monkeypatch.setenv("HANDOFF_TOKEN", TOKEN)
+    with LivePerson() as vendor:
+        credentials(bot, {}, **{CHANNEL: an_agent_at(vendor)})
+        assert "is signed in" in only(connected(bot), "liveperson_agent", Level.FINE).text
+    assert vendor.wire.asked == []

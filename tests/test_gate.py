@@ -115,7 +115,8 @@ def test_what_is_typed_while_the_handoff_is_being_opened_goes_to_the_agent(bot: 
     for thread in threads:
         thread.join()
     chat = agent.accept("hasty")
-    until(lambda: agent.heard(chat) == said[1:])
+    # In which order the server gets what is posted at almost the same moment is the network's choice.
+    until(lambda: sorted(agent.heard(chat)) == sorted(said[1:]))
     agent.close(chat)
 
 
@@ -222,19 +223,16 @@ async def test_a_socketio_user_gets_what_was_said_while_away(bot: Bot, agent: Ag
     got: list[str] = []
 
     async def connect() -> socketio.AsyncClient:
-        client = socketio.AsyncClient()
+        client, confirmed = socketio.AsyncClient(), asyncio.Event()
+        client.on("session_confirm", lambda session: confirmed.set())
         client.on("bot_uttered", lambda message: got.append(message.get("text", "")))
         await client.connect(bot.url, transports=["polling"])
         await client.emit("session_request", {"session_id": "sue"})
-        await asyncio.sleep(0.3)
+        await asyncio.wait_for(confirmed.wait(), 20)
         return client
 
     async def wait(text: str) -> None:
-        for _ in range(400):
-            if text in " ".join(got):
-                return
-            await asyncio.sleep(0.02)
-        raise AssertionError(f"{text!r} did not come; got {got}")
+        await asyncio.to_thread(until, lambda: text in " ".join(got), what=repr(text))
 
     client = await connect()
     await client.emit("user_uttered", {"message": ASK, "session_id": "sue"})
@@ -244,7 +242,7 @@ async def test_a_socketio_user_gets_what_was_said_while_away(bot: Bot, agent: Ag
     await client.emit("user_uttered", {"message": "hi", "session_id": "sue"})
     await asyncio.to_thread(until, lambda: agent.heard(chat) == ["hi"])
     await client.disconnect()
-    await asyncio.sleep(0.2)
+    await asyncio.sleep(0.5)
     await asyncio.to_thread(agent.reply, chat, "are you still there?")
     await asyncio.sleep(0.3)
     client = await connect()

@@ -22,7 +22,7 @@ def wire() -> Iterator[Wire]:
 
 @pytest_asyncio.fixture
 async def http() -> AsyncIterator[Http]:
-    http = Http("acme", timeout=2.0)
+    http = Http("acme", timeout=20.0)
     yield http
     await http.close()
 
@@ -72,8 +72,8 @@ async def test_a_refusal_can_be_read_unless_it_is_for_another_time(wire: Wire, h
 
 async def test_a_request_can_have_more_time_than_others(wire: Wire) -> None:
     http = Http("acme", timeout=0.1)
-    for timeout, patient in ((None, False), (3.0, True)):
-        wire.stall(0.4)
+    for timeout, late, patient in ((None, 60.0, False), (20.0, 0.3, True)):
+        wire.stall(late)
         try:
             await http.ask("ask", "POST", wire.url, body={}, timeout=timeout)
         except TemporaryError:

@@ -12,7 +12,7 @@ async def test_how_a_user_is_reached_is_kept_at_least_while_their_handoff_is_ope
 
     def keep(tx: Tx) -> None:
         for name in ("ann", "bob"):
-            kept.put(tx, "channel:slack", name, {"room": name}, now)
+            kept.put(tx, "channel:slack", name, {"room": name}, now, name)
 
     await stage.runtime.store.write(keep)
     await stage.runtime.store.write(lambda tx: retention.delete_old(tx, now + 1))

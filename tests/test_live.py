@@ -78,4 +78,4 @@ async def test_one_who_waits_is_woken_by_the_end(hub: Hub) -> None:
     waiting = asyncio.create_task(hub.listen("user:ann").get(10))
     await asyncio.sleep(0)
     hub.end_all()
-    assert await asyncio.wait_for(waiting, 1) is None
+    assert await asyncio.wait_for(waiting, 20) is None

@@ -44,14 +44,12 @@ async def test_when_its_answer_cannot_be_written_down_it_ends_here_and_at_the_ag
         with pytest.raises(StoreError):
             await asking
     [(asked, _)] = stage.agents.opened
-    found: Handoff | None = None
-    for _ in range(500):
+
+    async def over() -> Handoff | None:
         found = await stage.runtime.store.read(lambda tx: handoffs.get(tx, asked.id))
-        if found is not None and found.status is Status.CLOSED:
-            break
-        await asyncio.sleep(0.02)
-    assert found is not None
-    assert found.end_reason is EndReason.FAILED
+        return found if found is not None and found.status is Status.CLOSED else None
+
+    assert (await stage.until(over)).end_reason is EndReason.FAILED
     if takes_it:
         await stage.until(lambda: stage.agents.closed == [EndReason.FAILED])
     else:

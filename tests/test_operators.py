@@ -18,6 +18,8 @@ ROUTES = [
     ("GET", "/outbox"),
     ("POST", "/outbox/17/retry"),
     ("GET", "/status"),
+    ("GET", "/stats"),
+    ("GET", "/metrics"),
 ]
 
 
@@ -247,6 +249,7 @@ async def test_status_counts(web_on_each: Web) -> None:
     before = (await operator.get("/status")).json
     assert before.pop("version")
     assert before.pop("database") in ("sqlite", "postgresql")
+    assert before.pop("health")["ready"]
     assert before == {"open": 0, "waiting": 0, "dead": 0, "backends": ["desk"]}
     await web.agent_online()
     await web.open("ann")

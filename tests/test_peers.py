@@ -19,7 +19,8 @@ import pytest
 from rasa_handoff.errors import StoreError
 from rasa_handoff.store import Lost, Missed, Shared, Silent, Store, Tx, lease, messages, workers
 from rasa_handoff.store.lease import Lease
-from tests.test_store import ROOT, administer, hang_up, opened, until
+from rasa_handoff.testing.waiting import until
+from tests.test_store import ROOT, administer, hang_up, opened
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,7 +146,8 @@ class TestTelling:
     ) -> None:
         await two[0].say("before")
         listening = "FROM pg_stat_activity WHERE application_name = 'rasa_handoff' AND query LIKE '%handoff_workers%'"
-        await asyncio.sleep(1.5 * lease.RENEW_EVERY)  # so that it is this connection's last statement
+        # It is the last statement of these connections from the next time on that they renew their leases.
+        await until(lambda: len(administer(new_database, f"SELECT pid {listening}")) == 2)
         assert len(administer(new_database, f"SELECT pg_terminate_backend(pid) {listening}")) == 2
         await until(lambda: all(each.heard(Missed) for each in two))
         await two[0].say("after")
@@ -176,8 +178,8 @@ class TestHanging:
                 cursor = stopped.cursor()  # as a process of ours in the middle of a transaction
                 cursor.execute("SET idle_in_transaction_session_timeout = '5s'")
                 stopped.commit()
-                cursor.execute("SELECT pg_advisory_xact_lock(7361035, hashtext(current_schema()))")
                 started = monotonic()
+                cursor.execute("SELECT pg_advisory_xact_lock(7361035, hashtext(current_schema()))")
                 assert await store.write(lambda tx: messages.first_sight(tx, "test", "one", 0.0))
                 assert 3 < monotonic() - started < 14
 

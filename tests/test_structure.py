@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,8 @@ import pytest
 import rasa_handoff
 
 PACKAGE = Path(rasa_handoff.__file__).parent
+DESIGN = PACKAGE.parent / "docs" / "design.md"
+NAMES = re.compile(r"  +([a-z_]+/?(?:, [a-z_]+/?)*) +")  #: at the beginning of a line of its layout
 
 # A module may import what stands before it, never what stands behind.
 ORDER = [
@@ -19,6 +22,14 @@ ORDER = [
     "events",
     "faces",
     "hours",
+    "settings.chosen",
+    "settings.faults",
+    "settings.hints",
+    "settings.shapes",
+    "settings.raw",
+    "settings.values",
+    "settings.route",
+    "settings.section",
     "settings",
     "access",
     "signing",
@@ -38,11 +49,13 @@ ORDER = [
     "store",
     "store.messages",
     "store.deliveries",
-    "store.handoffs",
     "store.stream",
+    "store.handoffs",
     "store.kept",
+    "store.users",
     "store.opens",
     "store.retention",
+    "store.figures",
     "fetch",
     "backends.breaker",
     "backends.http",
@@ -78,6 +91,7 @@ ORDER = [
     "backends.livechat.content",
     "backends.livechat.reading",
     "backends.livechat.api",
+    "backends.livechat.pressing",
     "backends.livechat.saying",
     "backends.livechat.people",
     "backends.livechat.opening",
@@ -89,14 +103,21 @@ ORDER = [
     "backends.yellow",
     "backends",
     "routing",
+    "changes",
+    "requests",
     "switchboard",
+    "inbox",
     "opening",
     "callbacks",
     "signals",
     "elsewhere",
+    "erasure",
     "outbox",
     "succession",
     "clock",
+    "health",
+    "figures",
+    "metrics",
     "runtime",
     "web",
     "web.framing",
@@ -108,6 +129,11 @@ ORDER = [
     "web.media",
     "web.sse",
     "web.operators",
+    "web.health",
+    "web.metrics",
+    "web.figures",
+    "web.takeover",
+    "web.users",
     "web.webhooks",
     "web.user",
     "desk",
@@ -122,6 +148,7 @@ ORDER = [
     "liveperson_agent.reading",
     "liveperson_agent.profiles",
     "liveperson_agent.session",
+    "liveperson_agent.probe",
     "liveperson_agent.visitors",
     "liveperson_agent.lines",
     "liveperson_agent.book",
@@ -132,12 +159,15 @@ ORDER = [
     "dialogue",
     "channels.base",
     "channels.service",
+    "channels.agent_files",
     "channels.stream",
     "channels.rest",
     "channels.own",
     "channels.callback",
+    "channels.telegram_calls",
     "channels.telegram",
     "channels.twilio",
+    "channels.facebook_personas",
     "channels.facebook",
     "channels.botframework",
     "channels.hangouts",
@@ -145,6 +175,10 @@ ORDER = [
     "channels.rasa_chat",
     "channels.rocketchat",
     "channels.slack",
+    "channels.slack.refusals",
+    "channels.slack.messages",
+    "channels.slack.uploads",
+    "channels.slack.channel",
     "channels.socketio",
     "channels.twilio_voice",
     "channels.webexteams",
@@ -153,9 +187,12 @@ ORDER = [
     "channels.intake",
     "heard",
     "reach",
+    "takeover",
     "gate",
     "channel",
     "liveperson_agent.channel",
+    "actions.server",
+    "actions.turn",
     "actions",
     "project.shapes",
     "project.documents",
@@ -188,6 +225,7 @@ ORDER = [
     "client",
     "testing.payloads",
     "testing.wire",
+    "testing.waiting",
     "testing.calls",
     "testing.stage",
     "testing.contract",
@@ -195,17 +233,28 @@ ORDER = [
     "testing.agent_sides.avaamo",
     "testing.agent_sides.liveperson",
     "testing.agent_sides.liveperson_chat",
+    "testing.agent_sides.liveperson_agent.chats",
+    "testing.agent_sides.liveperson_agent.visitors",
+    "testing.agent_sides.liveperson_agent.account",
+    "testing.agent_sides.liveperson_agent",
     "testing.agent_sides.livechat",
     "testing.agent_sides.vonage",
     "testing.agent_sides.yellow",
     "testing.agent_side",
     "testing",
     "demo",
+    "cli.output",
+    "cli.usage",
+    "cli.setup",
+    "cli.server",
+    "cli.stats",
+    "cli.users",
+    "cli.settings",
     "cli",
 ]
 BESIDE = {"__init__", "__main__"}  # the public names, and the command; they load what they need
 USES_RASA = {"dialogue", "gate", "channel", "liveperson_agent.channel"}  # and what is in the package channels
-USES_SDK = {"actions"}
+USES_SDK = {"actions", "actions.turn"}
 
 
 def modules() -> Iterator[tuple[str, Path]]:
@@ -254,6 +303,14 @@ def test_rasa_and_its_sdk_stay_where_they_belong(library: str, allowed: set[str]
     if library == "rasa":
         users -= {name for name in MODULES if name.split(".")[0] == "channels"}
     assert users == allowed
+
+
+def test_the_design_draws_every_module() -> None:
+    layout = DESIGN.read_text("utf-8").partition("```\nrasa_handoff/\n")[2].partition("```")[0]
+    lists = [found[1] for line in layout.splitlines() if (found := NAMES.match(line))]
+    drawn = {name.rstrip("/") for names in lists for name in names.split(", ")}
+    assert drawn - {name.rpartition(".")[2] for name in ORDER} == set()
+    assert {name.split(".")[0] for name in ORDER} - drawn == set()
 
 
 def test_every_module_says_what_it_is_for_in_a_sentence() -> None:

@@ -66,6 +66,13 @@ class TestLines:
     def test_a_payload_is_shown_in_words(self, text: str, shown: str) -> None:
         assert lines(user(text)) == [f"user: {shown}"]
 
+    def test_what_a_channel_said_for_the_user_is_no_line(self) -> None:
+        greeting = user("/greet", metadata={transcript.UNSAID: True})
+        assert lines(greeting, bot("Hello!"), user("hi", metadata={transcript.UNSAID: False})) == [
+            "bot: Hello!",
+            "user: hi",
+        ]
+
     def test_a_pressed_button_is_shown_as_it_was_labelled(self) -> None:
         choice = bot("Sure?", buttons=[{"title": "Yes, please", "payload": '/affirm{"sure": true}'}])
         assert lines(choice, user('/affirm{"sure": true}')) == [
@@ -116,8 +123,8 @@ class TestLines:
 
     def test_the_last_message_is_the_users(self) -> None:
         events = [user("help"), bot("One moment"), user("EXTERNAL: tick")]
-        assert transcript.last_message(events) == "help"
-        assert transcript.last_message([]) is None
+        assert transcript.request("ann", "rest", events, {}, None).last_message == "help"
+        assert transcript.request("ann", "rest", [], {}, None).last_message is None
 
 
 class TestParameters:

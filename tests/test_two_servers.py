@@ -159,10 +159,10 @@ def test_people_at_different_servers_hear_each_other_at_once(two: tuple[Bot, Bot
     for number in range(40):
         sent = time.monotonic()
         agent.reply(chat, f"reply {number}")
-        to_user.append(until(lambda number=number: at(heard, f"reply {number}"), 10, "a reply") - sent)
+        to_user.append(until(lambda number=number: at(heard, f"reply {number}"), what="a reply") - sent)
         sent, known = time.monotonic(), len(agent.events)
         tell(first, user, f"line {number}")
-        until(lambda number=number, known=known: f"line {number}" in str(agent.events[known:]), 10, "a line")
+        until(lambda number=number, known=known: f"line {number}" in str(agent.events[known:]), what="a line")
         to_agent.append(time.monotonic() - sent)
     print(f"\nfrom one server to the other, ms: to the user {in_ms(to_user)}, to the agent {in_ms(to_agent)}")
     assert median(to_user) < 1
@@ -177,17 +177,32 @@ def test_a_socket_is_found_at_the_other_server(two: tuple[Bot, Bot]) -> None:
         asked = {"sender_id": "ann", "channel": "socketio"}
         assert first.operator("POST", "/handoffs", asked)["handoff"]["status"] == "queued"
         chat = agent.accept("ann")
-        until(lambda: heard, 10, "that somebody is there")
+        until(lambda: heard, what="that somebody is there")
         sent = time.monotonic()
         agent.reply(chat, "Here I am")
-        until(lambda: "Here I am" in heard, 10, "the agent's words")
+        until(lambda: "Here I am" in heard, what="the agent's words")
         print(f"\nto a socket at the other server, ms: {1000 * (time.monotonic() - sent):.0f}")
         socket.emit("user_uttered", {"message": "There I am", "session_id": "ann"})
-        until(lambda: agent.heard(chat) == ["There I am"], 10, "the user's words")
+        until(lambda: agent.heard(chat) == ["There I am"], what="the user's words")
         known = len(heard)
         agent.close(chat)
         until(lambda: heard[known:], 20, "the bot's word at the end")
     assert second.tracker("ann")["slots"]["handoff_status"] == "closed"
+
+
+def test_tabs_at_both_servers_hear_the_same(two: tuple[Bot, Bot]) -> None:
+    first, second = two
+    agent = Agent(second)
+    agent.come()
+    with socket_to(first) as (_, here), socket_to(second) as (_, there):
+        first.operator("POST", "/handoffs", {"sender_id": "ann", "channel": "socketio"})
+        chat = agent.accept("ann")
+        until(lambda: here and there, 10, "that somebody is there")
+        agent.reply(chat, "Here I am")
+        until(lambda: "Here I am" in here and "Here I am" in there, 10, "the agent's words")
+        agent.close(chat)
+        until(lambda: here[-1] != "Here I am" and here == there, 20, "the bot's word at the end")
+        assert here.count("Here I am") == 1
 
 
 def test_workers_of_one_server_are_servers_of_their_own(

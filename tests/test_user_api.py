@@ -299,7 +299,7 @@ class TestReading:
             await ann.says(text, name)
         messages = await web.runtime.store.read(lambda tx: store.messages.of(tx, chat))
         read = MessageStatus(chat_id=chat, message_id=messages[-1].id, state="read")
-        await web.runtime.switchboard.apply("desk", read)
+        await web.runtime.inbox.apply("desk", read)
         shown = await page.next("read")
         assert shown.data == {"id": shown.id, "message_id": "page-2", "at": shown.data["at"]}
         again = await ann.comes(after=str(int(shown.id or 0) - 1))

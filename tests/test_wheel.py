@@ -76,7 +76,15 @@ def test_its_requirements_are_those_of_the_environment(wheel: Path, names: set[s
     with ZipFile(wheel) as archive:
         fields = Parser().parsestr(archive.read(metadata).decode())
     required = [Requirement(line) for line in fields.get_all("Requires-Dist", []) if "extra ==" not in line]
-    assert {each.name for each in required} == {"aiohttp", "pydantic", "PyJWT", "ruamel.yaml", "sanic", "yarl"}
+    assert {each.name for each in required} == {
+        "aiohttp",
+        "prometheus-client",
+        "pydantic",
+        "PyJWT",
+        "ruamel.yaml",
+        "sanic",
+        "yarl",
+    }
     for each in required:
         assert version(each.name) in each.specifier
 

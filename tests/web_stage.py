@@ -6,11 +6,12 @@ import asyncio
 import itertools
 import json
 import logging
+import re
 import socket
 import time as real_time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,9 +36,14 @@ from rasa_handoff.runtime import Runtime
 from rasa_handoff.settings import read_section
 from rasa_handoff.store import Store, handoffs
 from rasa_handoff.switchboard import Switchboard
+from rasa_handoff.testing.waiting import PATIENCE, until
 from rasa_handoff.web import framing, logs, user
+from rasa_handoff.web.figures import FiguresApi
+from rasa_handoff.web.health import HealthApi
 from rasa_handoff.web.history import HistoryApi
+from rasa_handoff.web.metrics import MetricsApi
 from rasa_handoff.web.operators import OperatorsApi
+from rasa_handoff.web.users import UsersApi
 from tests.described import PREFIX, require_described, require_described_event
 
 BASE = "/webhooks/handoff"
@@ -133,11 +139,11 @@ class Stream:
                 yield Event(name=fields["event"], id=fields.get("id"), data=data)
                 fields = {}
 
-    async def next(self, name: str | None = None, seconds: float = 5.0) -> Event:
+    async def next(self, name: str | None = None, seconds: float = PATIENCE) -> Event:
         """The next event, or the next one of this name."""
         return await self.until(lambda event: name in (None, event.name), seconds)
 
-    async def until(self, fits: Callable[[Event], Any], seconds: float = 5.0) -> Event:
+    async def until(self, fits: Callable[[Event], Any], seconds: float = PATIENCE) -> Event:
         """The next event that fits; those before it are passed over."""
 
         async def look() -> Event:
@@ -148,7 +154,7 @@ class Stream:
 
         return await asyncio.wait_for(look(), seconds)
 
-    async def is_over(self, seconds: float = 5.0) -> bool:
+    async def is_over(self, seconds: float = PATIENCE) -> bool:
         await asyncio.wait_for(self._task, seconds)
         return True
 
@@ -344,6 +350,10 @@ class Web:
         blueprint = Blueprint("handoff_webhook", url_prefix=BASE)
         user.UserApi(lambda: self.runtime, chat_page=self.settings.chat_page).add_to(blueprint)
         OperatorsApi(lambda: self.runtime).add_to(blueprint)
+        UsersApi(lambda: self.runtime).add_to(blueprint)
+        HealthApi(lambda: self.runtime).add_to(blueprint)
+        MetricsApi(lambda: self.runtime).add_to(blueprint)
+        FiguresApi(lambda: self.runtime).add_to(blueprint)
         HistoryApi(lambda: self.runtime).add_to(blueprint)
         desk_api.DeskApi(lambda: self.runtime, self.monotonic).add_to(blueprint)
         app.blueprint(blueprint)
@@ -431,16 +441,12 @@ class Web:
         message = Message(id=new_id(), who="user", text=text, at=real_time.time())
         return await self.runtime.switchboard.said(sender, message, message_id or new_id())
 
-    async def raw(self, request: bytes, seconds: float = 5.0) -> bytes:
-        """Send bytes as they are; what comes back until the server closes, or is silent for a moment."""
+    async def raw(self, request: bytes) -> bytes:
+        """Send bytes as they are; the first answer to them."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(request)
-            read = await asyncio.wait_for(reader.read(65_536), seconds)
-            with suppress(asyncio.TimeoutError, ConnectionError):
-                while part := await asyncio.wait_for(reader.read(65_536), 0.3):
-                    read += part
-            return read
+            return await asyncio.wait_for(_answer(reader), PATIENCE)
         finally:
             writer.close()
 
@@ -452,17 +458,14 @@ class Web:
         assert isinstance(desk, Desk)
         return desk
 
-    async def until(self, true: Callable[[], Any], seconds: float = 5.0) -> None:
-        """Wait until something holds (or an awaited something); fail loudly when it does not."""
-        end = real_time.monotonic() + seconds
-        while True:
-            found = true()
-            if asyncio.iscoroutine(found):
-                found = await found
-            if found:
-                return
-            assert real_time.monotonic() < end, "it did not happen in time"
-            await asyncio.sleep(0.01)
+    until = staticmethod(until)
+
+
+async def _answer(reader: asyncio.StreamReader) -> bytes:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = re.search(rb"content-length: (\d+)", head.lower())
+    assert length is not None, head
+    return head + await reader.readexactly(int(length[1]))
 
 
 class Everything(logging.Handler):

@@ -138,6 +138,9 @@ class Backend:
     #: Whether the user's messages wait until an agent has the chat, because nobody there would read them before.
     waits_for_agent: ClassVar[bool] = False
 
+    #: Whether its agents see by ``message.edits`` that a user has changed a message; else the text says it.
+    shows_edits: ClassVar[bool] = False
+
     def __init__(self, settings: Any) -> None:
         self.settings = settings
 
@@ -232,6 +235,10 @@ class Backend:
         event_id = messages.id_of_unnamed(tx, f"{self.name}:{event.chat_id}", said, self.around.now(), within)
         self.around.applied(tx, self.name, replace(event, event_id=event_id))
         return event_id
+
+    async def agents_online(self) -> int | None:
+        """How many agents are there, where that is known without asking the agent system; by default it is not."""
+        return None
 
     async def probe(self) -> str | None:
         """Ask the agent system something that has no effect there, for ``rasa-handoff doctor --connect``.

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from typing import Any, ClassVar
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, Field
 
 from rasa_handoff import signing, strict_json
-from rasa_handoff.attachments import as_line
+from rasa_handoff.attachments import as_line, ending_of
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.base import Answer, Backend, Opened, Webhook, hook
 from rasa_handoff.backends.http import OPEN_TIMEOUT, TIMEOUT, Http, answers
@@ -365,11 +364,7 @@ def _ending(attachment: Attachment) -> str | None:
     if attachment.mime:
         mime = attachment.mime.partition(";")[0].strip().lower()
         return _ENDINGS.get(mime, mime.partition("/")[2])
-    for name in (attachment.name or "", urlsplit(attachment.url).path):
-        found = re.search(r"\.([A-Za-z0-9]{2,5})$", name)
-        if found:
-            return found[1].lower()
-    return None
+    return ending_of(attachment)
 
 
 def _part_id(message: Message, number: int) -> str:

@@ -27,7 +27,7 @@ _OURS = {
     "rasa.core.channels.rasa_chat.RasaChatInput": "rasa_chat:RasaChat",
     "rasa.core.channels.rest.RestInput": "rest:Rest",
     "rasa.core.channels.rocketchat.RocketChatInput": "rocketchat:RocketChat",
-    "rasa.core.channels.slack.SlackInput": "slack:Slack",
+    "rasa.core.channels.slack.SlackInput": "slack.channel:Slack",
     "rasa.core.channels.socketio.SocketIOInput": "socketio:SocketIO",
     "rasa.core.channels.telegram.TelegramInput": "telegram:Telegram",
     "rasa.core.channels.twilio_voice.TwilioVoiceInput": "twilio_voice:TwilioVoice",
@@ -107,6 +107,10 @@ class Channels:
                 return self._unknown
             made = self._made[name] = self._make(rasa)
         return made
+
+    def has(self, name: str) -> bool:
+        """Whether *name* is one of this server's channels, and not a word of a user's making."""
+        return self.named(name) is not self._unknown
 
     def under(self, path: str) -> Channel | None:
         """The channel whose webhooks come to *path*."""

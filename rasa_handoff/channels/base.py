@@ -25,6 +25,7 @@ from sanic.request import Request
 from sanic.response import BaseHTTPResponse
 
 from rasa_handoff.backends.http import Http
+from rasa_handoff.elsewhere import Elsewhere
 from rasa_handoff.errors import FetchError, TemporaryError, UserAway
 from rasa_handoff.fetch import Fetcher, File
 from rasa_handoff.model import Attachment, AttachmentKind, Button, Card, Json, Message
@@ -79,6 +80,7 @@ class Heard:
     text: str | None = None  #: as an agent should read it; None: as Rasa's channel makes it
     attachments: tuple[Attachment | ChannelFile, ...] = ()
     button: Button | None = None  #: what the user pressed
+    edits: str | None = None  #: the `id` of the message that they have changed, and that reads like this now
     writer: str | None = None  #: who of them, where several people are one user to Rasa's channel
     query: str | None = None  #: what `Channel.acknowledge` answers, where the service waits to hear that it was taken
     dropped: bool = False  #: Rasa's channel will not tell the bot of it
@@ -90,6 +92,7 @@ class To:
     """Whom something goes to."""
 
     sender_id: str
+    channel: str  #: the name by which the message came that led to the handoff
     address: Json | None = None  #: what `Channel.address` found in a message of theirs
     delivery_id: str = ""  #: the same each time it is tried
 
@@ -110,8 +113,9 @@ class Around:
     store: Store
     now: Callable[[], float]  #: seconds since the epoch
     public_url: str | None = None  #: where others reach this server, if they do
-    largest_file: int = 26_214_400  #: bytes of a user's file that an agent can open
+    largest_file: int = 26_214_400  #: bytes of a file: a user's that an agent can open, or an agent's that is uploaded
     settings: Any = None  #: the channel's `settings_model`, read; None where it has none
+    elsewhere: Elsewhere | None = None  #: the other processes; None: there are none
 
 
 class Channel:
@@ -174,6 +178,14 @@ class Channel:
     def acknowledge(self, heard: Heard) -> None:
         """Let the service know, in the background, that an agent gets what it waits to hear of (`Heard.query`)."""
 
+    async def look_up(self, request: Request) -> None:
+        """Ask the service for what *request* leaves out and Rasa's channel does not ask for, before `took` and `heard`
+        look at what it dropped.
+
+        It is called when Rasa's channel has answered, or failed, and before it is known whether *request* is authentic.
+        What cannot be had is none of its errors.
+        """
+
     def took(self, request: Request, response: BaseHTTPResponse) -> bool:
         """Whether Rasa's channel has found *request* authentic, judging by its *response*.
 
@@ -211,6 +223,14 @@ class Channel:
             raise UserAway(f"{self.name}: the channel has no way to the user now")
         return output
 
+    async def output_there(self, to: To) -> OutputChannel:
+        """`output`, for what is said unasked; a channel that can find it out makes sure that somebody hears it.
+
+        Raises:
+            UserAway: nobody would.
+        """
+        return self.output(to)
+
     def parts(self, message: Message) -> Sequence[Any]:
         """*message*, an agent's, in the best form that the channel has: what `put` takes, one after the other."""
         return as_responses(message)
@@ -243,7 +263,8 @@ class Channel:
         if message is not None:
             await self.say(to, message)
         else:
-            await self.bounded(self.output(to).send_response(to.sender_id, deepcopy(notice.words)))
+            output = await self.output_there(to)
+            await self.bounded(output.send_response(to.sender_id, deepcopy(notice.words)))
 
     async def show(self, to: To, state: Json) -> None:
         """Show where the handoff stands, where the channel has a place for it."""

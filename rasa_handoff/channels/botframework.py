@@ -9,6 +9,7 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -18,7 +19,8 @@ from rasa.core.channels.channel import OutputChannel, UserMessage
 from sanic.request import Request
 
 from rasa_handoff.backends.tokens import Token
-from rasa_handoff.channels.base import Around, ChannelFile, Heard, To, Traits, link, place
+from rasa_handoff.channels.agent_files import mime_of
+from rasa_handoff.channels.base import Around, ChannelFile, Heard, To, Traits, place
 from rasa_handoff.channels.service import Service, bearer, kind_of, require_host, texts
 from rasa_handoff.errors import FetchError, TemporaryError, UserAway, UserUnreachable
 from rasa_handoff.fetch import File
@@ -29,30 +31,48 @@ from rasa_handoff.model import Attachment, Button, Card, Json, Message
 _LONGEST_TEXT = 4000
 _SCOPE = "https://api.botframework.com/.default"
 _HERO = "application/vnd.microsoft.card.hero"
+_TEAMS = "msteams"  #: the framework's name of it among the services that a bot is connected to
 _TEAMS_FILE = "application/vnd.microsoft.teams.file.download.info"
 _KEPT = ("id", "conversationType", "tenantId", "isGroup")  #: of a conversation
 # Microsoft's own services, which take the bot's token, and no others:
 # https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-authentication
-_TEAMS = "smba.trafficmanager.net"
-_HOSTS = (_TEAMS, ".botframework.com", ".botframework.us", ".teams.microsoft.com")
+_TEAMS_HOST = "smba.trafficmanager.net"
+_HOSTS = (_TEAMS_HOST, ".botframework.com", ".botframework.us", ".teams.microsoft.com")
+# What a file is taken for where nobody says more than its kind.
+_USUAL = {"image": "image/png", "audio": "audio/mpeg", "video": "video/mp4"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Said:
+    """One message, but for whom it is to reach."""
+
+    activity: Json
+    instead: Json | None = None  #: where it is not taken
+    in_teams: bool = True  #: whether Teams shows it
 
 
 class BotFramework(Service):
     traits = Traits(
         name="botframework",
         push="yes: into the conversation that the user wrote in last",
-        hears=("image", "file", "audio", "video", "location", "pressed button"),
-        shows=("image", "links to files", "buttons", "cards"),
+        hears=("image", "file", "audio", "video", "location", "pressed button", "edited message"),
+        shows=("image", "file", "audio", "video", "buttons", "cards"),
         typing=True,
         speaker="in a notice",
         longest_text=_LONGEST_TEXT,
         needs=(
             "`app_id` and `app_password` of a bot that is registered as multi-tenant: Rasa's channel knows no other.",
         ),
-        limits=("Files in Teams come from personal chats only, and with `supportsFiles: true` in the app's manifest.",),
+        limits=(
+            "Files in Teams come from personal chats only, and with `supportsFiles: true` in the app's manifest.",
+            "In Teams, files, sounds and videos of agents come as links: it plays none of a bot's, and takes files "
+            "only into the user's OneDrive, after a question each time whose answer Rasa's channel cannot take.",
+        ),
         sources=(
             "https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-api-reference",
+            "https://learn.microsoft.com/azure/bot-service/rest-api/bot-framework-rest-connector-add-media-attachments",
             "https://learn.microsoft.com/microsoftteams/platform/bots/how-to/bots-filesv4",
+            "https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/cards/cards-reference",
         ),
     )
 
@@ -71,10 +91,13 @@ class BotFramework(Service):
             return None
         conversation = {name: value for name, value in activity["conversation"].items() if name in _KEPT}
         bot = {"id": activity["recipient"]["id"], "name": activity["recipient"].get("name")}
-        return {"service_url": activity["serviceUrl"], "conversation": conversation, "bot": bot}
+        channel = activity.get("channelId")
+        return {"service_url": activity["serviceUrl"], "channel": channel, "conversation": conversation, "bot": bot}
 
     def heard(self, request: Request) -> Sequence[Heard]:
         activity = request.json
+        if activity.get("type") == "messageUpdate":
+            return (_edited(activity),)
         if activity.get("type") != "message":
             return ()
         heard = Heard(
@@ -97,18 +120,27 @@ class BotFramework(Service):
             yield file
 
     def trusted(self) -> Collection[str]:
-        return (f"{_TEAMS}:443",)
+        return (f"{_TEAMS_HOST}:443",)
 
     # -- what they get ------------------------------------------------------------------------
 
     def output(self, to: To) -> OutputChannel:
         return _Output(self, to)
 
-    def parts(self, message: Message) -> Sequence[Json]:
-        return list(_activities(message))
+    def parts(self, message: Message) -> Sequence[Said]:
+        return list(_said(message))
 
-    async def put(self, to: To, part: Json) -> None:
-        await self.send(to, {"type": "message", **part})
+    async def put(self, to: To, part: Said) -> None:
+        shown = part.in_teams or _require(to).get("channel", _TEAMS) != _TEAMS
+        try:
+            await self._say(to, part.activity if shown else part.instead or {})
+        except UserUnreachable as error:
+            if part.instead is None or not shown or isinstance(error, UserAway):
+                raise
+            await self._say(to, part.instead)
+
+    async def _say(self, to: To, activity: Json) -> None:
+        await self.send(to, {"type": "message", **activity})
 
     async def typing(self, to: To, typing: bool) -> None:
         if typing:
@@ -197,6 +229,22 @@ def _is_microsoft(url: str) -> bool:
 # What users send
 
 
+def _edited(activity: Json) -> Heard:
+    """Under the id of what was edited, with all that it says now, and unknown to Rasa's channel.
+
+    https://github.com/microsoft/botframework-sdk/blob/main/specs/botframework-activity/botframework-activity.md
+    (message update activity); of those that are connected, Teams sends them.
+    """
+    return Heard(
+        sender_id=str(activity["from"]["id"]),
+        id=f"{activity['id']}:{activity['timestamp']}" if activity.get("timestamp") else None,
+        edits=str(activity["id"]),
+        text=activity.get("text") or "",
+        attachments=tuple(_attachments(activity)),
+        dropped=True,
+    )
+
+
 def _attachments(activity: Json) -> Iterator[Attachment | ChannelFile]:
     for each in activity.get("attachments") or ():
         mime, name, url = each.get("contentType"), each.get("name"), each.get("contentUrl")
@@ -234,23 +282,33 @@ def _pressed(activity: Json) -> Button | None:
 # What agents send
 
 
-def _activities(message: Message) -> Iterator[Json]:
+def _said(message: Message) -> Iterator[Said]:
     said = texts(message.text, _LONGEST_TEXT)
     for text in said[:-1] if message.buttons else said:
-        yield {"text": text}
+        yield Said(activity={"text": text})
     if message.buttons:
-        yield _hero({"text": said[-1] if said else None}, message.buttons)
-    for attachment in message.attachments:
-        yield _attachment(attachment)
+        yield Said(activity=_hero({"text": said[-1] if said else None}, message.buttons))
+    yield from map(_attachment, message.attachments)
     for card in message.cards:
-        yield _card(card)
+        yield Said(activity=_card(card))
 
 
-def _attachment(attachment: Attachment) -> Json:
-    if attachment.kind != "image":  # Teams shows no other files from elsewhere
-        return {"text": link(attachment)}
-    mime = attachment.mime or mimetypes.guess_type(urlsplit(attachment.url).path)[0] or "image/png"
-    return {"attachments": [{"contentType": mime, "contentUrl": attachment.url, "name": attachment.name or "image"}]}
+def _attachment(attachment: Attachment) -> Said:
+    """Teams shows a bot's pictures and no other files; the framework has the other services show what they can."""
+    if attachment.kind == "location":
+        return Said(activity=_link(attachment))
+    known = mime_of(attachment)
+    mime = known if kind_of(known) == attachment.kind else _USUAL.get(attachment.kind, known)
+    name = attachment.name or attachment.kind
+    shown = {"attachments": [{"contentType": mime, "contentUrl": attachment.url, "name": name}]}
+    return Said(activity=shown, instead=_link(attachment), in_teams=attachment.kind == "image")
+
+
+def _link(attachment: Attachment) -> Json:
+    """By its name, where it has one."""
+    if not attachment.name:
+        return {"text": attachment.url}
+    return _hero({}, [Button(title=attachment.name, payload="", url=attachment.url)])
 
 
 def _card(card: Card) -> Json:

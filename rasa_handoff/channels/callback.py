@@ -39,14 +39,14 @@ class Callback(Channel):
 
     def heard(self, request: Request) -> Sequence[Heard]:
         """Rasa's channel leaves the metadata out that its other channels of this kind take."""
-        metadata = request.json.get("metadata")
-        sender_id, given = request.json.get("sender"), metadata if isinstance(metadata, dict) else {}
-        if sender_id is None:
+        sender_id, metadata = request.json.get("sender"), request.json.get("metadata")
+        if sender_id is None or not isinstance(metadata, dict):
             return ()
-        theirs = given.get("message_id")
+        theirs = metadata.get("message_id")
         heard = Heard(
             sender_id=str(sender_id),
             id=theirs if isinstance(theirs, str) and theirs else None,
+            edits=attachments.edits_in(metadata),
             attachments=attachments.in_metadata(metadata),
         )
         return (heard,)

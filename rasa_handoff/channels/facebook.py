@@ -10,8 +10,8 @@ Outbound: https://developers.facebook.com/docs/messenger-platform/reference/send
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import cast
+from dataclasses import dataclass, field, replace
+from typing import Any, cast
 
 from pydantic import BaseModel
 from rasa.core.channels.channel import OutputChannel
@@ -20,8 +20,9 @@ from sanic.response import BaseHTTPResponse
 
 from rasa_handoff import attachments
 from rasa_handoff.backends.http import Reply
-from rasa_handoff.channels.base import Channel, Heard, Threaded, To, Traits, card_text, link, place
-from rasa_handoff.channels.service import texts
+from rasa_handoff.channels.base import Around, Channel, Heard, Threaded, To, Traits, card_text, link, place
+from rasa_handoff.channels.facebook_personas import Personas, speaker_of
+from rasa_handoff.channels.service import read, texts
 from rasa_handoff.errors import BackendError, TemporaryError, UserUnreachable
 from rasa_handoff.model import Attachment, AttachmentKind, Button, Card, Json, Message
 
@@ -35,6 +36,7 @@ _MOST_REPLIES = 13  #: choices below a text
 _MOST_BUTTONS = 3  #: … of a template, and of a card
 _MOST_CARDS = 10  #: side by side
 _WHO = "facebook"
+_DOING = "send a message"
 
 # Theirs -> ours. A sticker comes as both "sticker" and "image" until 2026-08-30.
 _KINDS: dict[str, AttachmentKind] = {
@@ -72,6 +74,7 @@ class Post:
 
     message: Json
     instead: str = ""  #: what to say when it is not taken
+    speaker: Json = field(default_factory=dict)  #: see `speaker_of`
 
 
 class Facebook(Channel):
@@ -81,20 +84,40 @@ class Facebook(Channel):
     traits = Traits(
         name="facebook",
         push="yes: within 24 hours after the user last wrote; 7 days where Meta has granted Human Agent",
-        hears=("image", "file", "audio", "video", "sticker", "shared link", "location", "pressed button"),
+        hears=(
+            "image",
+            "file",
+            "audio",
+            "video",
+            "sticker",
+            "shared link",
+            "location",
+            "pressed button",
+            "edited message",
+        ),
         shows=("image", "file", "audio", "video", "quick replies", "buttons", "cards"),
         typing=True,
+        speaker="name and picture, as a persona of the page, where Meta lets it have some; and in a notice",
         longest_text=LONGEST_TEXT,
-        needs=("`channels: {facebook: {human_agent: true}}` in our section, if Meta has granted the app Human Agent.",),
+        needs=(
+            "`channels: {facebook: {human_agent: true}}` in our section, if Meta has granted the app Human Agent.",
+            "The webhook field `message_edits`, for agents to read what users have changed.",
+        ),
         limits=(
             "After 24 hours (7 days with Human Agent) nothing reaches a user until they write; the agent is told so.",
         ),
         sources=(
             "https://developers.facebook.com/docs/messenger-platform/reference/webhook-events",
+            "https://developers.facebook.com/docs/messenger-platform/reference/webhook-events/message-edits",
             "https://developers.facebook.com/docs/messenger-platform/reference/send-api",
+            "https://developers.facebook.com/docs/messenger-platform/send-messages/personas",
             "https://developers.facebook.com/docs/messenger-platform/policy/policy-overview#standard_messaging",
         ),
     )
+
+    def __init__(self, rasa: Any, around: Around) -> None:
+        super().__init__(rasa, around)
+        self.personas = Personas(self._make_persona, around)
 
     # -- what users say -----------------------------------------------------------------------
 
@@ -111,32 +134,51 @@ class Facebook(Channel):
         return Threaded(self.rasa.get_output_channel(), self)
 
     def parts(self, message: Message) -> Sequence[Post]:
-        return list(_posts(message))
+        return [replace(each, speaker=speaker_of(message)) for each in _posts(message)]
 
     async def put(self, to: To, part: Post) -> None:
         try:
-            await self._send(to, part.message)
+            await self._send(to, part.message, part.speaker)
         except _NotTaken as error:
             if not part.instead:
                 raise UserUnreachable(str(error)) from error
             for text in texts(part.instead, LONGEST_TEXT):
-                await self._send(to, {"text": text})
+                await self._send(to, {"text": text}, part.speaker)
 
     async def typing(self, to: To, typing: bool) -> None:
-        await self._ask({"recipient": {"id": to.sender_id}, "sender_action": "typing_on" if typing else "typing_off"})
+        action = "typing_on" if typing else "typing_off"
+        await self._ask("messages", {"recipient": {"id": to.sender_id}, "sender_action": action})
 
-    async def _send(self, to: To, message: Json) -> None:
-        body = {"recipient": {"id": to.sender_id}, "message": message}
+    async def _send(self, to: To, message: Json, speaker: Json) -> None:
+        persona = await self.personas.of(speaker)
+        if persona is None:
+            await self._say(to, {"message": message})
+            return
         try:
-            await self._ask({**body, "messaging_type": "RESPONSE"})
+            await self._say(to, {"message": message, "persona_id": persona})
+        except _NotTaken:
+            await self._say(to, {"message": message})
+            await self.personas.forget(speaker)  # it was not the message
+
+    async def _say(self, to: To, said: Json) -> None:
+        body = {"recipient": {"id": to.sender_id}, **said}
+        try:
+            await self._ask("messages", {**body, "messaging_type": "RESPONSE"})
         except _WindowClosed:
             if self.around.settings is None or not self.around.settings.human_agent:
                 raise
-            await self._ask({**body, "messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT"})
+            await self._ask("messages", {**body, "messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT"})
 
-    async def _ask(self, body: Json) -> None:
+    async def _make_persona(self, speaker: Json) -> str:
+        made = await self._ask("personas", speaker)
+        if "id" not in made:
+            raise BackendError(_WHO, "make a persona", detail="no id in the answer")
+        return str(made["id"])
+
+    async def _ask(self, what: str, body: Json) -> Json:
         headers = {"Authorization": f"Bearer {self.rasa.fb_access_token}"}
-        await self.http.ask("send a message", "POST", f"{API}/me/messages", body=body, headers=headers, judge=_judge)
+        reply = await self.http.ask(_DOING, "POST", f"{API}/me/{what}", body=body, headers=headers, judge=_judge)
+        return read(reply)
 
 
 class _NotTaken(BackendError):
@@ -149,7 +191,7 @@ class _WindowClosed(UserUnreachable):
 
 def _judge(reply: Reply) -> None:
     """Raise what Meta's answer means."""
-    doing = "send a message"
+    doing = _DOING
     if reply.status < 300:
         return
     try:
@@ -182,6 +224,8 @@ def _heard(payload: Json) -> Iterator[Heard]:
             elif event.get("postback"):
                 yield _postback(event, told=first)
                 first = False
+            elif event.get("message_edit"):
+                yield _edit(event)
 
 
 def _message(event: Json, *, told: bool) -> Heard:
@@ -208,6 +252,18 @@ def _postback(event: Json, *, told: bool) -> Heard:
         id=postback.get("mid") or f"postback:{event.get('timestamp')}",
         button=Button(title=postback.get("title") or "", payload=postback.get("payload") or ""),
         dropped=not told,
+    )
+
+
+def _edit(event: Json) -> Heard:
+    """https://developers.facebook.com/docs/messenger-platform/reference/webhook-events/message-edits"""
+    edit = event["message_edit"]
+    return Heard(
+        sender_id=str(event["sender"]["id"]),
+        id=f"{edit['mid']}:{edit['num_edit']}",
+        edits=edit["mid"],
+        text=edit.get("text") or "",
+        dropped=True,
     )
 
 

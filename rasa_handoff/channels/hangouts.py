@@ -23,17 +23,24 @@ from sanic.request import Request
 from sanic.response import BaseHTTPResponse
 
 from rasa_handoff.backends.tokens import Token
-from rasa_handoff.channels.base import Around, Channel, ChannelFile, Heard, Notice, To, Traits, link
+from rasa_handoff.channels.base import Around, Channel, ChannelFile, Heard, Notice, To, Traits, card_text, link
 from rasa_handoff.channels.rest import Mailbox
 from rasa_handoff.channels.service import Service, bearer, kind_of, require_path, texts
 from rasa_handoff.errors import FetchError, TemporaryError, UserAway, UserUnreachable
 from rasa_handoff.fetch import File, host_of
-from rasa_handoff.model import Attachment, Button, Card, Json, Message
+from rasa_handoff.model import Attachment, AttachmentKind, Button, Card, Json, Message
 from rasa_handoff.pieces import in_utf8
 
 API = "https://chat.googleapis.com/v1"
 _SCOPES = ("https://www.googleapis.com/auth/chat.bot",)
 _LONGEST_TEXT = 4096  #: bytes, https://developers.google.com/workspace/chat/create-messages
+# Ours -> an icon beside its name: https://developers.google.com/workspace/chat/format-messages#material-icons
+_ICONS: dict[AttachmentKind, str] = {
+    "audio": "music_note",
+    "video": "movie",
+    "file": "description",
+    "location": "place",
+}
 _TITLE = "title"  #: the parameter in which a button of ours brings its title back
 _LIFETIME = 3600.0  #: seconds of Google's tokens, where it does not say
 
@@ -76,12 +83,15 @@ class Hangouts(Mailbox, Service):
         ),
         limits=(
             "Rasa names a conversation after the user's display name: two people of one name are one to it.",
+            "Files cannot be uploaded: Google takes them from a person who has signed in, and from no service account.",
             "Google Chat has no typing indicator for apps.",
         ),
         sources=(
             "https://developers.google.com/workspace/chat/api/reference/rest/v1/spaces.messages/create",
             "https://developers.google.com/workspace/chat/receive-respond-interactions",
             "https://developers.google.com/workspace/chat/download-media-attachments",
+            "https://developers.google.com/workspace/chat/api/reference/rest/v1/media/upload",
+            "https://developers.google.com/workspace/chat/api/reference/rest/v1/cards",
         ),
     )
     settings_model: ClassVar[type[BaseModel] | None] = HangoutsSettings
@@ -243,10 +253,11 @@ def _pressed(action: Json) -> Button:
 
 def _messages(message: Message, speaker: str) -> Iterator[Json]:
     said = texts(speaker + message.text if message.text else "", _LONGEST_TEXT, in_utf8)
-    for text in said:
+    for text in said[:-1] if message.buttons else said:
         yield {"text": text}
     if message.buttons:
-        yield _with_card("buttons", [_buttons(message.buttons)])
+        above = {"text": said[-1]} if said else {}
+        yield {**_with_card("buttons", [_buttons(message.buttons)], instead=_titles(message.buttons)), **above}
     for attachment in message.attachments:
         yield _attachment(attachment)
     for card in message.cards:
@@ -254,9 +265,14 @@ def _messages(message: Message, speaker: str) -> Iterator[Json]:
 
 
 def _attachment(attachment: Attachment) -> Json:
-    if attachment.kind != "image":
-        return {"text": link(attachment)}
-    return _with_card("image", [{"image": _image(attachment.url, attachment.url, attachment.name)}])
+    """A picture, or the way to what Google Chat cannot show by its address."""
+    if attachment.kind == "image":
+        widget = {"image": _image(attachment.url, attachment.url, attachment.name)}
+        return _with_card("image", [widget], instead=link(attachment))
+    icon = {"materialIcon": {"name": _ICONS[attachment.kind]}}
+    target = {"openLink": {"url": attachment.url}}
+    named = {"startIcon": icon, "text": attachment.name or attachment.url, "wrapText": True, "onClick": target}
+    return _with_card("file", [{"decoratedText": named}], instead=link(attachment))
 
 
 def _card(card: Card) -> Json:
@@ -265,13 +281,23 @@ def _card(card: Card) -> Json:
     leads = (Button(title=card.title, payload="", url=card.url),) if card.url else ()
     buttons = (*leads, *card.buttons)
     widgets += [_buttons(buttons)] if buttons else []
-    return _with_card("card", widgets or [{"textParagraph": {"text": card.title}}], card.title)
+    shown = widgets or [{"textParagraph": {"text": card.title}}]
+    return _with_card("card", shown, instead=card_text(card), title=card.title)
 
 
-def _with_card(card_id: str, widgets: list[Json], title: str = "") -> Json:
-    """https://developers.google.com/workspace/chat/api/reference/rest/v1/cards"""
+def _with_card(card_id: str, widgets: list[Json], *, instead: str, title: str = "") -> Json:
+    """https://developers.google.com/workspace/chat/api/reference/rest/v1/cards
+
+    Args:
+        instead: where cards cannot be shown, as in notifications.
+    """
     header = {"header": {"title": title}} if title else {}
-    return {"cardsV2": [{"cardId": card_id, "card": {**header, "sections": [{"widgets": widgets}]}}]}
+    card = {"cardId": card_id, "card": {**header, "sections": [{"widgets": widgets}]}}
+    return {"cardsV2": [card], "fallbackText": instead}
+
+
+def _titles(buttons: Sequence[Button]) -> str:
+    return " / ".join(each.title for each in buttons)
 
 
 def _image(url: str, leads_to: str | None, name: str | None) -> Json:

@@ -16,7 +16,7 @@ from functools import wraps
 from inspect import isawaitable
 from typing import Any
 
-from rasa.core.channels.channel import CollectingOutputChannel, UserMessage
+from rasa.core.channels.channel import UserMessage
 from sanic import Sanic
 from sanic.request import Request
 from sanic.response import BaseHTTPResponse, HTTPResponse, text
@@ -26,7 +26,7 @@ from rasa_handoff.channels.addresses import Addresses
 from rasa_handoff.channels.base import Channel, Heard, To
 from rasa_handoff.channels.rest import Mailbox, hand_over
 from rasa_handoff.errors import StoreError
-from rasa_handoff.model import Handoff
+from rasa_handoff.model import NO_CHANNEL, Handoff
 from rasa_handoff.store import Store
 
 log = logging.getLogger(__name__)
@@ -110,16 +110,19 @@ class Intake:
 
     async def _finish(self, webhook: _Webhook, response: BaseHTTPResponse) -> HTTPResponse | None:
         """Its answer is about to go out; gives another one where that would be wrong."""
+        await webhook.channel.look_up(webhook.request)
         if not webhook.channel.took(webhook.request, response):
             return None
         dropped = [each for each in webhook.heard if each.dropped]
+        if not dropped:
+            return None
         try:
             taken = [await self._taken(webhook.channel, each) for each in dropped]
         except Exception as error:
             log.error("intake.not_taken channel=%s error=%s", webhook.channel.name, type(error).__name__)
             return text("", 503)  # whoever sends webhooks sends this one again
         failed = not 200 <= response.status < 300
-        return text("", 200) if failed and taken and all(taken) else None
+        return text("", 200) if failed and all(taken) else None
 
     async def _taken(self, channel: Channel, heard: Heard) -> bool:
         return self._take_in is not None and await self._take_in(channel, heard)
@@ -136,18 +139,23 @@ class Intake:
         webhook = _CURRENT.get()
         return webhook.channel if webhook else self.channels.named(message.input_channel or "")
 
+    def mailbox(self, message: UserMessage) -> str | None:
+        """The channel on which things wait for who wrote *message*; None where all comes by itself.
+
+        Who writes to Rasa's rest channel can take any name, and that of a user of another channel, too. So it is
+        the channel that the message came by, whichever it claims; unless that is a name which clients made up.
+        """
+        claimed = message.input_channel or NO_CHANNEL
+        if not self.channels.has(claimed):
+            return claimed
+        here = self.channel(message)
+        return here.name if isinstance(here, Mailbox) else None
+
     async def hand_over(self, message: UserMessage) -> None:
         """Give the user what waits for them, where it could not come by itself."""
-        here, collects = self.channel(message), isinstance(message.output_channel, CollectingOutputChannel)
-        if message.output_channel is None or not (collects or isinstance(here, Mailbox)):
-            return
-
-        def is_theirs(channel: str) -> bool:
-            # Who writes to Rasa's rest channel can take any name, and that of a user of another channel, too.
-            there = self.channels.named(channel)
-            return there is here or there.rasa is None
-
-        await hand_over(self._store, message.sender_id, message.output_channel, is_theirs)
+        mailbox = self.mailbox(message)
+        if mailbox is not None and message.output_channel is not None:
+            await hand_over(self._store, message.sender_id, mailbox, message.output_channel)
 
     def keep_address(self, message: UserMessage) -> Awaitable[object] | None:
         """Begin to keep how the user is reached; what it gives is for `kept`."""
@@ -176,7 +184,7 @@ class Intake:
         """The user of *handoff*, with their address."""
         channel = self.channels.named(handoff.channel)
         address = await self._addresses.find(channel, handoff.sender_id)
-        return To(sender_id=handoff.sender_id, address=address, delivery_id=delivery_id)
+        return To(sender_id=handoff.sender_id, channel=handoff.channel, address=address, delivery_id=delivery_id)
 
 
 async def _called(handler: Callable[..., Any], request: Request, named: dict[str, Any]) -> Any:

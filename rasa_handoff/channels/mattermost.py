@@ -9,14 +9,19 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import urlencode
 
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.core.channels.mattermost import MattermostBot
 from sanic.request import Request
 
-from rasa_handoff.channels.base import ChannelFile, Heard, To, Traits, card_text, link
+from rasa_handoff.channels.agent_files import AgentFile, AgentFiles
+from rasa_handoff.channels.base import Around, ChannelFile, Heard, To, Traits, card_text, link
 from rasa_handoff.channels.service import Service, bearer, texts
-from rasa_handoff.errors import FetchError, UserAway
+from rasa_handoff.errors import FetchError, UserAway, UserUnreachable
 from rasa_handoff.fetch import File, host_of
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
 
@@ -24,12 +29,20 @@ _ID = re.compile("[a-z0-9]{26}")  #: https://developers.mattermost.com/api-docum
 _LONGEST_TEXT = 16_383  #: https://docs.mattermost.com/about/product-limits (since server 5.0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One post, but for where it goes."""
+
+    body: Json
+    file: Attachment | None = None  #: which it leads to, and which is better uploaded
+
+
 class Mattermost(Service):
     traits = Traits(
         name="mattermost",
         push="yes: into the channel that the user wrote in last",
         hears=("file", "pressed button"),
-        shows=("image", "links to files", "buttons", "cards"),
+        shows=("image", "file", "audio", "video", "buttons", "cards"),
         typing=True,
         speaker="name before the text",
         longest_text=_LONGEST_TEXT,
@@ -37,6 +50,7 @@ class Mattermost(Service):
             "An outgoing webhook with content type `application/json`, which Mattermost has for public channels only.",
             "The `token` of a bot account that is a member of the channel.",
             "`webhook_url`, for buttons.",
+            "The permission `upload_file` for the bot, or files of agents come as links.",
         ),
         limits=(
             "Rasa's channel does not check the webhook's own token: let nobody but Mattermost reach its address.",
@@ -46,8 +60,17 @@ class Mattermost(Service):
             "https://developers.mattermost.com/integrate/webhooks/outgoing/",
             "https://developers.mattermost.com/integrate/plugins/interactive-messages/",
             "https://developers.mattermost.com/api-documentation/#/operations/CreatePost",
+            "https://developers.mattermost.com/api-documentation/#/operations/UploadFile",
         ),
     )
+
+    def __init__(self, rasa: Any, around: Around) -> None:
+        super().__init__(rasa, around)
+        self.files = AgentFiles(self.name, around.largest_file)
+
+    async def close(self) -> None:
+        await self.files.close()
+        await super().close()
 
     # -- what users say -----------------------------------------------------------------------
 
@@ -78,12 +101,31 @@ class Mattermost(Service):
     def output(self, to: To) -> OutputChannel:
         return _Output(self, _channel(to))
 
-    def parts(self, message: Message) -> Sequence[Json]:
+    def parts(self, message: Message) -> Sequence[Post]:
         speaker = f"**{message.name}**: " if message.who == "agent" and message.name else ""
         return list(_posts(message, speaker, self.rasa.webhook_url))
 
-    async def put(self, to: To, part: Json) -> None:
-        await self.create({"channel_id": _channel(to), **part})
+    async def put(self, to: To, part: Post) -> None:
+        channel_id, body = _channel(to), part.body
+        if part.file is not None:
+            file_id = await self.files.hand_on(part.file, partial(self._upload, channel_id))
+            body = {"message": "", "file_ids": [file_id]} if file_id else body
+        await self.create({"channel_id": channel_id, **body})
+
+    async def _upload(self, channel_id: str, file: AgentFile) -> str:
+        """The file's id; nobody sees it before a post has it.
+
+        https://developers.mattermost.com/api-documentation/#/operations/UploadFile
+        """
+        where = f"{self.rasa.url}/files?{urlencode({'channel_id': channel_id, 'filename': file.name})}"
+        headers = {**bearer(self.rasa.token), "Content-Type": file.mime}
+        try:
+            answer = await self.post(where, file.body, headers, doing="upload a file")
+            return str(answer["file_infos"][0]["id"])
+        except UserUnreachable as error:
+            raise FetchError(str(error)) from error
+        except (KeyError, IndexError, TypeError) as error:
+            raise FetchError("it has no id at Mattermost") from error
 
     async def create(self, post: Json) -> None:
         """Create a post; raises what `Channel.put` does."""
@@ -138,23 +180,23 @@ def _pressed(output: Json) -> Heard:
     return Heard(sender_id=str(output["user_id"]), id=output.get("trigger_id"), button=button)
 
 
-def _posts(message: Message, speaker: str, webhook_url: str | None) -> Iterator[Json]:
+def _posts(message: Message, speaker: str, webhook_url: str | None) -> Iterator[Post]:
     said = texts(speaker + message.text if message.text else "", _LONGEST_TEXT, lambda character: 1)
     for text in said[:-1] if message.buttons else said:
-        yield {"message": text}
+        yield Post(body={"message": text})
     if message.buttons:
-        yield _with_buttons(said[-1] if said else speaker, {}, message.buttons, webhook_url)
-    for attachment in message.attachments:
-        yield _attachment(attachment)
+        yield Post(body=_with_buttons(said[-1] if said else speaker, {}, message.buttons, webhook_url))
+    yield from map(_attachment, message.attachments)
     for card in message.cards:
-        yield _card(card, webhook_url)
+        yield Post(body=_card(card, webhook_url))
 
 
-def _attachment(attachment: Attachment) -> Json:
+def _attachment(attachment: Attachment) -> Post:
     if attachment.kind != "image":
-        return {"message": link(attachment)}
+        file = attachment if attachment.kind != "location" else None
+        return Post(body={"message": link(attachment)}, file=file)
     shown = {"fallback": attachment.url, "image_url": attachment.url, "title": attachment.name}
-    return {"message": "", "props": {"attachments": [{name: value for name, value in shown.items() if value}]}}
+    return Post(body={"message": "", "props": {"attachments": [{name: each for name, each in shown.items() if each}]}})
 
 
 def _card(card: Card, webhook_url: str | None) -> Json:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 
 from rasa.core.channels.channel import OutputChannel
 
 from rasa_handoff.channels.base import Traits, as_responses
 from rasa_handoff.channels.stream import Stream
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
-from rasa_handoff.store import Store, handoffs, stream
+from rasa_handoff.store import Store, stream
 
 _RESPONSE = ("text", "buttons", "quick_replies", "custom", "image", "attachment", "elements")
 
@@ -43,22 +42,15 @@ class Rest(Mailbox):
     )
 
 
-async def hand_over(store: Store, sender_id: str, output: OutputChannel, is_theirs: Callable[[str], bool]) -> None:
-    """Give the user what waits, through the answer to the request they just made.
-
-    Args:
-        is_theirs: whether it is the user who asks, where the agents wrote to one on the channel of this name.
-    """
-    entries = await store.read(lambda tx: stream.waiting(tx, sender_id))
+async def hand_over(store: Store, sender_id: str, mailbox: str, output: OutputChannel) -> None:
+    """Give the user what waits on the channel *mailbox*, through the answer to the request they just made."""
+    entries = await store.read(lambda tx: stream.waiting(tx, sender_id, mailbox))
     if not entries:
-        return
-    handoff = await store.read(lambda tx: handoffs.last(tx, sender_id))
-    if handoff is not None and not is_theirs(handoff.channel):
         return
     for entry in entries:
         for part in _as_responses(json.loads(entry.data)):
             await output.send_response(sender_id, part)
-    await store.write(lambda tx: stream.taken(tx, sender_id, entries[-1].id))
+    await store.write(lambda tx: stream.taken(tx, sender_id, mailbox, entries[-1].id))
 
 
 def _as_responses(data: Json) -> list[Json]:

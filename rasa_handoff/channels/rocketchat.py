@@ -7,34 +7,52 @@ message, with a request that blocks.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from aiohttp import FormData
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.core.channels.rocketchat import RocketChatBot
 from sanic.request import Request
 
 from rasa_handoff.backends.tokens import Token
+from rasa_handoff.channels.agent_files import AgentFile, AgentFiles
 from rasa_handoff.channels.base import Around, ChannelFile, Heard, To, Traits, card_text
 from rasa_handoff.channels.service import Service, kind_of, require_path, texts
 from rasa_handoff.errors import FetchError, TemporaryError, UserUnreachable
 from rasa_handoff.fetch import File, host_of
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
 
+log = logging.getLogger(__name__)
+
 _LONGEST_TEXT = 5000  #: Message_MaxAllowedSize, https://docs.rocket.chat/docs/message
 _LOGIN = 86_400.0  #: seconds that a login is used; the server's own limit is 90 days unless set otherwise
 _FILES = "/file-upload/"
-_SPEAKER = ("alias", "avatar")
+_POST = "/api/v1/chat.postMessage"
+_MEDIA = "/api/v1/rooms.media"
+_CONFIRM = "/api/v1/rooms.mediaConfirm"
 _URLS = {"image": "image_url", "audio": "audio_url", "video": "video_url"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One message, but for where it goes."""
+
+    body: Json
+    speaker: Json = field(default_factory=dict)
+    file: Attachment | None = None  #: which it leads to, and which is better uploaded
 
 
 class RocketChat(Service):
     traits = Traits(
         name="rocketchat",
         push="yes: into the room, and into the thread that was written in last",
-        hears=("image", "file", "audio", "video"),
+        hears=("image", "file", "audio", "video", "edited message"),
         shows=("image", "file", "audio", "video", "buttons", "cards"),
         speaker="name and picture, with the permission `message-impersonate` (the role bot has it)",
         longest_text=_LONGEST_TEXT,
@@ -49,6 +67,7 @@ class RocketChat(Service):
         ),
         sources=(
             "https://developer.rocket.chat/apidocs/post-message",
+            "https://developer.rocket.chat/apidocs/upload-media-files-to-a-room",
             "https://docs.rocket.chat/docs/integrations",
             "https://docs.rocket.chat/docs/webhooks",
         ),
@@ -57,7 +76,12 @@ class RocketChat(Service):
     def __init__(self, rasa: Any, around: Around) -> None:
         super().__init__(rasa, around)
         self._token = Token(self._log_in, around.now)
+        self.files = AgentFiles(self.name, around.largest_file)
         self._named = True  #: agents write under their own names, until the server says that it may not be
+
+    async def close(self) -> None:
+        await self.files.close()
+        await super().close()
 
     # -- what users say -----------------------------------------------------------------------
 
@@ -106,26 +130,60 @@ class RocketChat(Service):
     def output(self, to: To) -> OutputChannel:
         return _Output(self)
 
-    def parts(self, message: Message) -> Sequence[Json]:
-        speaker = {"alias": message.name, "avatar": message.avatar_url} if message.who == "agent" else {}
-        speaker = {name: value for name, value in speaker.items() if value}
-        return [{**each, **speaker} for each in _posts(message)]
+    def parts(self, message: Message) -> Sequence[Post]:
+        named = {"alias": message.name, "avatar": message.avatar_url} if message.who == "agent" else {}
+        speaker = {name: value for name, value in named.items() if value}
+        return [replace(each, speaker=speaker) for each in _posts(message)]
 
-    async def put(self, to: To, part: Json) -> None:
-        thread = (to.address or {}).get("thread")
-        place = {"roomId": to.sender_id, **({"tmid": thread} if thread else {})}
-        plain = {name: value for name, value in part.items() if name not in _SPEAKER}
+    async def put(self, to: To, part: Post) -> None:
+        if part.file is None or not await self._share(to, part.file, part.speaker):
+            await self._say(to, _POST, {"roomId": to.sender_id, **part.body}, part.speaker)
+
+    async def _share(self, to: To, attachment: Attachment, speaker: Json) -> bool:
+        """Upload a file; False where it has to come as a link, as with servers that do not know of this way yet.
+
+        https://developer.rocket.chat/apidocs/upload-media-files-to-a-room
+        """
+        room = quote(to.sender_id, safe="")
+        file_id = await self.files.hand_on(attachment, partial(self._upload, room))
+        if file_id is None:
+            return False
         try:
-            await self.create({**place, **(part if self._named else plain)})
+            await self._say(to, f"{_CONFIRM}/{room}/{quote(file_id, safe='')}", {}, speaker)
+        except UserUnreachable as error:
+            log.info("channel.file_as_link channel=%s why=%s", self.name, error)
+            return False
+        return True
+
+    async def _upload(self, room: str, file: AgentFile) -> str:
+        form = FormData()
+        form.add_field("file", file.body, filename=file.name, content_type=file.mime)
+        headers = _signed(await self._token.get())
+        try:
+            answer = await self.post(self._url(f"{_MEDIA}/{room}"), None, headers, form=form, doing="upload a file")
+            return str(answer["file"]["_id"])
+        except UserUnreachable as error:
+            raise FetchError(str(error)) from error
+        except (KeyError, TypeError) as error:
+            raise FetchError("it has no id at Rocket.Chat") from error
+
+    async def _say(self, to: To, path: str, body: Json, speaker: Json) -> None:
+        thread = (to.address or {}).get("thread")
+        placed = {**body, **({"tmid": thread} if thread else {})}
+        try:
+            await self._post(path, {**placed, **(speaker if self._named else {})})
         except UserUnreachable:
-            if not self._named or plain == part:
+            if not self._named or not speaker:
                 raise
-            await self.create({**place, **plain})
-            self._named = False
+            await self._post(path, placed)
+            self._named = path != _POST  # else it may be the file that comes under no other name
 
     async def create(self, post: Json) -> None:
         """Post a message; raises what `Channel.put` does."""
-        answer = await self.post_with(self._token, _signed, self._url("/api/v1/chat.postMessage"), post)
+        await self._post(_POST, post)
+
+    async def _post(self, path: str, body: Json) -> None:
+        answer = await self.post_with(self._token, _signed, self._url(path), body)
         if answer.get("success") is False:
             raise UserUnreachable(f"{self.name}: could not send a message: {self.why(answer)}")
 
@@ -181,9 +239,11 @@ def _signed(token: str) -> dict[str, str]:
 
 
 def _from_room(output: Json) -> Heard:
+    message_id, is_edit = output.get("message_id"), output.get("isEdited")
     return Heard(
         sender_id=str(output["channel_id"]),
-        id=None if output.get("isEdited") else output.get("message_id"),  # an edit is worth reading, too
+        id=None if is_edit else message_id,  # an edit has none of its own
+        edits=message_id if is_edit else None,
         text=output.get("text") or "",
         attachments=tuple(_files(output.get("message") or {})),
         writer=output.get("user_name") if output.get("channel_name") else None,  # a direct message has no such name
@@ -212,16 +272,18 @@ def _from_upload(message: Json) -> ChannelFile:
 # What agents send
 
 
-def _posts(message: Message) -> Iterator[Json]:
+def _posts(message: Message) -> Iterator[Post]:
     said = texts(message.text, _LONGEST_TEXT)
     for text in said[:-1] if message.buttons else said:
-        yield {"text": text}
+        yield Post(body={"text": text})
     if message.buttons:
-        yield {"text": said[-1] if said else "", "attachments": [{"actions": _actions(message.buttons)}]}
+        actions = [{"actions": _actions(message.buttons)}]
+        yield Post(body={"text": said[-1] if said else "", "attachments": actions})
     for attachment in message.attachments:
-        yield {"attachments": [_attachment(attachment)]}
+        file = attachment if attachment.kind == "file" else None  # the others are shown from where they are
+        yield Post(body={"attachments": [_attachment(attachment)]}, file=file)
     for card in message.cards:
-        yield {"attachments": [_card(card)]}
+        yield Post(body={"attachments": [_card(card)]})
 
 
 def _attachment(attachment: Attachment) -> Json:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import ClassVar, cast
+from functools import partial
+from typing import Any, ClassVar, cast
 from urllib.parse import unquote, urlsplit
+
+from aiohttp import FormData
 
 from rasa_handoff import strict_json
 from rasa_handoff.backends.http import Reply, retry_after
@@ -25,37 +28,40 @@ class TokenRefused(UserUnreachable):
 
 
 class Service(Channel):
-    """A channel that posts JSON to its service."""
+    """A channel that speaks JSON with its service."""
 
     again: ClassVar[frozenset[int]] = frozenset({408, 425, 429})  #: statuses of trouble that passes, beside 500 and on
 
     async def post(
         self,
         url: str,
-        body: Json | None,
+        body: Json | bytes | None,
         headers: Mapping[str, str],
         *,
-        form: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | FormData | None = None,
         doing: str = "send a message",
     ) -> Json:
         """Ask the service, and give its answer; an empty one where it is no object.
+
+        Args:
+            body: sent as JSON; bytes as they are, with the Content-Type of *headers*.
+            form: sent as a form, when there is no *body*.
 
         Raises:
             TemporaryError: it could not answer now.
             TokenRefused: 401.
             UserUnreachable: it said no for good.
         """
+        return await self._ask(doing, "POST", url, body=body, form=form, headers=headers)
+
+    async def get(self, url: str, headers: Mapping[str, str], *, doing: str) -> Json:
+        """The same for what is only read."""
+        return await self._ask(doing, "GET", url, headers=headers)
+
+    async def _ask(self, doing: str, method: str, url: str, **sent: Any) -> Json:
+        judge = partial(self._judge, doing)
         try:
-            reply = await self.http.ask(
-                doing,
-                "POST",
-                url,
-                body=body,
-                form=form,
-                headers=headers,
-                judge=lambda reply: self._judge(doing, reply),
-                largest=LARGEST_ANSWER,
-            )
+            reply = await self.http.ask(doing, method, url, judge=judge, largest=LARGEST_ANSWER, **sent)
         except TemporaryError:
             raise
         except BackendError as error:

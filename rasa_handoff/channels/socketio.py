@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from copy import copy
 from typing import Any
 
 from rasa.core.channels.channel import OutputChannel
@@ -21,6 +22,7 @@ from rasa_handoff.model import Attachment, Button, Card, Json, Message
 log = logging.getLogger(__name__)
 
 TYPING = "handoff_typing"  #: our event, for pages that want to know; the others pay no heed to it
+_ANSWERS_WITHIN = 2.0  #: seconds
 _ROOMS = "/"  #: the only namespace that Rasa's channel sends to, whatever its setting says
 _SRC = {"image", "video"}  #: what the web chats for Rasa show by themselves
 
@@ -30,7 +32,7 @@ class SocketIO(Channel):
 
     traits = Traits(
         name="socketio",
-        push="yes: while the user's page is connected, and at once when it is again",
+        push="yes: while a page of the user's is connected, to whichever server, and at once when one is again",
         hears=("image", "file", "audio", "video", "location"),
         shows=("image", "video", "links to files", "buttons", "cards"),
         typing=True,
@@ -51,13 +53,40 @@ class SocketIO(Channel):
         return tuple(_troubles(self.rasa))
 
     def watch(self, came: Callable[[str], Awaitable[None]]) -> None:
-        if self.rasa.sio is not None:
-            _listen(self.rasa.sio, self.rasa.namespace or _ROOMS, came)
+        sio = self.rasa.sio
+        if sio is None:
+            return
+        _listen(sio, self.rasa.namespace or _ROOMS, came)
+        if self.around.elsewhere is not None:
+            self.around.elsewhere.answer(self._pages, self._has_page)
+            self.around.elsewhere.take(self._pages, self._take)
+
+    @property
+    def _pages(self) -> str:
+        """What servers that share a database ask each other for, and give each other something for."""
+        return f"pages of {self.name}"
+
+    async def _has_page(self, sender_id: str) -> bool:
+        return is_here(self.rasa.sio, sender_id)
+
+    async def _take(self, sender_id: str, given: Json) -> bool:
+        return await self._emit_here(sender_id, given["event"], given["data"])
+
+    async def output_there(self, to: To) -> OutputChannel:
+        if not await self._is_anywhere(to.sender_id):
+            raise _away()
+        return self.output(to)
+
+    async def _is_anywhere(self, sender_id: str) -> bool:
+        if is_here(self.rasa.sio, sender_id):
+            return True
+        others = self.around.elsewhere
+        return others is not None and await others.ask(self._pages, sender_id, _ANSWERS_WITHIN)
 
     def output(self, to: To) -> OutputChannel:
-        output = super().output(to)
-        if not is_here(output.sio, to.sender_id):
-            raise UserAway("socketio: the user is not connected")
+        """Rasa's own, for all pages of the user, at whichever server they are."""
+        output = copy(super().output(to))
+        output.sio = _EveryServer(self, output.sio)
         return output
 
     def parts(self, message: Message) -> Sequence[Json]:
@@ -71,18 +100,46 @@ class SocketIO(Channel):
         await self._emit(to, TYPING, {"typing": typing})
 
     async def _emit(self, to: To, event: str, data: Json) -> None:
-        output = self.output(to)
-        await emit_here(output.sio, to.sender_id, event, data)
+        if not await self.emit(to.sender_id, event, data):
+            raise _away()
+
+    async def emit(self, sender_id: str, event: str, data: Any) -> bool:
+        """Send an event to all pages of the user, at whichever server they are; False where there is none."""
+        here, others = await self._emit_here(sender_id, event, data), self.around.elsewhere
+        is_one_connection = here and not self.rasa.session_persistence
+        if others is None or is_one_connection:
+            return here
+        there = await others.give(self._pages, sender_id, {"event": event, "data": data}, _ANSWERS_WITHIN)
+        return here or await there
+
+    async def _emit_here(self, sender_id: str, event: str, data: Any) -> bool:
+        if not is_here(self.rasa.sio, sender_id):
+            return False
+        await self.rasa.sio.emit(event, data, room=sender_id)
+        return True
+
+
+class _EveryServer:
+    """What Rasa's output channel takes for its Socket.IO server: emits to a user's pages at the other servers, too."""
+
+    def __init__(self, channel: SocketIO, sio: AsyncServer) -> None:
+        self._channel = channel
+        self._sio = sio
+
+    async def emit(self, event: str, data: Any = None, room: str | None = None, **more: Any) -> None:
+        if room is None or more:  # the bot's own JSON may ask for what only one server can do
+            await self._sio.emit(event, data, room=room, **more)
+        else:
+            await self._channel.emit(room, event, data)
+
+
+def _away() -> UserAway:
+    return UserAway("socketio: the user is not connected", everywhere=True)
 
 
 def is_here(sio: AsyncServer, sender_id: str) -> bool:
     """Whether a page of this user is connected to this process."""
     return bool(getattr(sio.manager, "rooms", {}).get(_ROOMS, {}).get(sender_id))
-
-
-async def emit_here(sio: AsyncServer, sender_id: str, event: str, data: Json) -> None:
-    """Send an event to this user's pages that are connected to this process."""
-    await sio.emit(event, data, room=sender_id)
 
 
 def _listen(sio: AsyncServer, namespace: str, came: Callable[[str], Awaitable[None]]) -> None:

@@ -27,7 +27,7 @@ class Stream(Channel):
     waits = False  #: whether it comes with the user's next request, too
 
     def output(self, to: To) -> OutputChannel:
-        return StreamOutput(self.around.store, self.waits)
+        return StreamOutput(self.around.store, self._mailbox(to))
 
     async def say(self, to: To, message: Message) -> None:
         await self._append(to, "message", as_data(message))
@@ -43,23 +43,26 @@ class Stream(Channel):
         await self._append(to, "read", read)
 
     async def _append(self, to: To, event: str, data: Json) -> None:
-        now, waits = self.around.now(), self.waits and event == "message"
+        now, mailbox = self.around.now(), self._mailbox(to) if event == "message" else None
         await self.around.store.write(
-            lambda tx: stream.append(tx, to.sender_id, event, data, now, to.delivery_id, waits)
+            lambda tx: stream.append(tx, to.sender_id, event, data, now, to.delivery_id, mailbox)
         )
+
+    def _mailbox(self, to: To) -> str | None:
+        return to.channel if self.waits else None
 
 
 class StreamOutput(CollectingOutputChannel):
     """What the bot says outside an answer goes into the user's stream.
 
     Args:
-        waits: whether it comes with the user's next request, too.
+        mailbox: the channel with whose next request the user gets it, too.
     """
 
-    def __init__(self, store: Store, waits: bool = False) -> None:
+    def __init__(self, store: Store, mailbox: str | None = None) -> None:
         super().__init__()
         self._store = store
-        self._waits = waits
+        self._mailbox = mailbox
 
     @classmethod
     def name(cls) -> str:
@@ -70,7 +73,7 @@ class StreamOutput(CollectingOutputChannel):
         now, sender_id = time.time(), message["recipient_id"]
         data = {"who": "bot", "at": now, **message}
         del data["recipient_id"]
-        await self._store.write(lambda tx: stream.append(tx, sender_id, "message", data, now, new_id(), self._waits))
+        await self._store.write(lambda tx: stream.append(tx, sender_id, "message", data, now, new_id(), self._mailbox))
 
 
 def as_data(message: Message) -> Json:

@@ -13,9 +13,10 @@ import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
+import aiohttp
 from aiogram.utils.exceptions import TelegramAPIError
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.core.channels.telegram import TelegramInput as RasaTelegramInput
@@ -26,30 +27,19 @@ from sanic.request import Request
 from sanic.response import BaseHTTPResponse
 
 from rasa_handoff.backends.http import Reply
-from rasa_handoff.channels.base import Around, Channel, ChannelFile, Heard, To, Traits, card_text, link, place
-from rasa_handoff.channels.service import texts
+from rasa_handoff.channels.agent_files import AgentFile, AgentFiles
+from rasa_handoff.channels.base import Around, Channel, ChannelFile, Heard, To, Traits, place
+from rasa_handoff.channels.telegram_calls import LONGEST_TEXT, Call, calls
 from rasa_handoff.errors import BackendError, FetchError, HandoffError, TemporaryError, UserUnreachable
 from rasa_handoff.fetch import File, host_of
-from rasa_handoff.model import Attachment, AttachmentKind, Button, Card, Json, Message
-from rasa_handoff.pieces import pieces
+from rasa_handoff.model import Attachment, Button, Json, Message
 
 log = logging.getLogger(__name__)
 
 API = "https://api.telegram.org"
-LONGEST_TEXT = 4096  #: UTF-16 units (https://core.telegram.org/bots/api#sendmessage)
-LONGEST_CAPTION = 1024  #: of a picture
-LONGEST_PAYLOAD = 64  #: bytes of a button's (https://core.telegram.org/bots/api#inlinekeyboardbutton)
 _WHO = "telegram"
 _GROUPS = {"group", "supergroup"}
 
-# Ours -> the method, and the name of its parameter (https://core.telegram.org/bots/api#sending-files). Telegram gets
-# the file from its address by itself, and takes pictures up to 5 MB and others up to 20 MB; documents only some.
-_METHODS: dict[AttachmentKind, tuple[str, str]] = {
-    "image": ("sendPhoto", "photo"),
-    "audio": ("sendAudio", "audio"),
-    "video": ("sendVideo", "video"),
-    "file": ("sendDocument", "document"),
-}
 # What Telegram says when it will never work, in the words of whoever reads why a message did not arrive.
 _NEVER = {
     "bot was blocked by the user": "the user has blocked the bot",
@@ -59,15 +49,6 @@ _NEVER = {
     "chat not found": "there is no such chat",
     "can't initiate conversation": "the user has not started a chat with the bot",
 }
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One call of the Bot API, but for whom it is to reach."""
-
-    method: str
-    params: Json
-    instead: Json = field(default_factory=dict)  #: what to say when Telegram cannot get the file
 
 
 class Telegram(Channel):
@@ -87,6 +68,7 @@ class Telegram(Channel):
             "contact",
             "caption",
             "pressed button",
+            "edited message",
         ),
         shows=("image", "file", "audio", "video", "buttons", "cards"),
         typing=True,
@@ -98,7 +80,8 @@ class Telegram(Channel):
         ),
         limits=(
             "Bots cannot get files of users that are larger than 20 MB.",
-            "Files of agents that Telegram does not take by their address (most documents) come as links.",
+            "Files of agents that Telegram does not get from their address are uploaded, up to `largest_file` and "
+            "pictures up to 10 MB; what is larger comes as a link.",
             "A group is one conversation: everybody in it is the user; the agent reads who writes.",
             "Rasa's channel does not check where a webhook comes from: keep its address to yourself.",
         ),
@@ -107,6 +90,7 @@ class Telegram(Channel):
 
     def __init__(self, rasa: Any, around: Around) -> None:
         super().__init__(rasa, around)
+        self.files = AgentFiles(self.name, around.largest_file)
         self._output: TelegramOutput | None = None
 
     def troubles(self) -> Sequence[str]:
@@ -123,6 +107,7 @@ class Telegram(Channel):
     async def close(self) -> None:
         if self._output is not None:
             await self._output.session.close()
+        await self.files.close()
         await super().close()
 
     # -- what users say -----------------------------------------------------------------------
@@ -146,14 +131,15 @@ class Telegram(Channel):
             return (
                 Heard(sender_id=sender_id, id=event_id, button=_pressed(query), writer=writer, query=str(query["id"])),
             )
-        told = "edited_message" in update or "text" in message or "location" in message
+        message_id, is_edit = f"message:{message['message_id']}", "edited_message" in update
         said = Heard(
             sender_id=sender_id,
-            id=event_id,
+            id=event_id if is_edit else message_id,
+            edits=message_id if is_edit else None,
             text=_text(message),
             attachments=tuple(_attachments(message)),
             writer=_writer(message["chat"], message),
-            dropped=not told,
+            dropped=not (is_edit or "text" in message or "location" in message),
         )
         if message.get("text") == "/restart":  # Rasa's channel has the bot begin again by itself
             return (said, Heard(sender_id=sender_id, id=f"{event_id}:start", unsaid=True))
@@ -201,8 +187,7 @@ class Telegram(Channel):
         return self._output
 
     def parts(self, message: Message) -> Sequence[Call]:
-        cards = [call for card in message.cards for call in _card(card)]
-        return [*_texts(message.text, message.buttons), *map(_file, message.attachments), *cards]
+        return calls(message)
 
     async def put(self, to: To, part: Call) -> None:
         try:
@@ -210,22 +195,49 @@ class Telegram(Channel):
         except _NotTaken as error:
             if not part.instead:
                 raise UserUnreachable(str(error)) from error
-            await self._send(to, "sendMessage", part.instead)
+            if part.file is None or await self.files.hand_on(part.file, partial(self._upload, to, part)) is None:
+                await self._send(to, "sendMessage", part.instead)
+
+    async def _upload(self, to: To, part: Call, file: AgentFile) -> bool:
+        """The file itself, where Telegram does not take its address.
+
+        https://core.telegram.org/bots/api#sending-files
+        """
+        try:
+            await self._call("send a file", part.method, {**self._where(to), **part.params, part.param: file})
+        except _NotTaken as error:
+            raise FetchError("it is not taken by Telegram") from error
+        return True
 
     async def typing(self, to: To, typing: bool) -> None:
         if typing:  # it shows for five seconds, or until the message is there
             await self._send(to, "sendChatAction", {"action": "typing"})
 
     async def _send(self, to: To, method: str, params: Json) -> None:
+        await self._call("send a message", method, {**self._where(to), **params})
+
+    def _where(self, to: To) -> Json:
         topic = (to.address or {}).get("topic")
-        where = {"chat_id": to.sender_id, **({"message_thread_id": topic} if topic else {})}
-        await self._call("send a message", method, {**where, **params})
+        return {"chat_id": to.sender_id, **({"message_thread_id": topic} if topic else {})}
 
     async def _call(self, doing: str, method: str, params: Json) -> Json:
         url = f"{API}/bot{self.rasa.access_token}/{method}"
-        reply = await self.http.ask(doing, "POST", url, body=params, judge=lambda reply: _judge(doing, reply))
+        reply = await self.http.ask(doing, "POST", url, judge=partial(_judge, doing), **_sent_as(params))
         result: Any = reply.json(_WHO, doing)["result"]
         return result if isinstance(result, dict) else {}
+
+
+def _sent_as(params: Json) -> Json:
+    """As JSON; with a file in it, as a form, where what is neither text nor number is JSON."""
+    if not any(isinstance(each, AgentFile) for each in params.values()):
+        return {"body": params}
+    form = aiohttp.FormData()
+    for name, value in params.items():
+        if isinstance(value, AgentFile):
+            form.add_field(name, value.body, filename=value.name, content_type=value.mime)
+        else:
+            form.add_field(name, value if isinstance(value, str) else json.dumps(value))
+    return {"form": form}
 
 
 class TelegramInput(RasaTelegramInput):
@@ -369,52 +381,3 @@ _READERS: dict[str, Callable[[Any], Attachment | ChannelFile]] = {
     "venue": _venue,
     "location": lambda found: place(found["latitude"], found["longitude"]),
 }
-
-
-# -- ours, as theirs ------------------------------------------------------------------------------
-
-
-def _texts(text: str, buttons: Sequence[Button]) -> Iterator[Call]:
-    """The text in pieces; the buttons are below the last."""
-    markup = _markup(buttons)
-    found = texts(text, LONGEST_TEXT) or (["…"] if markup else [])
-    for number, text in enumerate(found, 1):
-        yield Call(method="sendMessage", params={"text": text, **(markup if number == len(found) else {})})
-
-
-def _file(attachment: Attachment) -> Call:
-    said = {"text": pieces(link(attachment), LONGEST_TEXT)[0]}
-    if attachment.kind not in _METHODS:
-        return Call(method="sendMessage", params=said)
-    method, param = _METHODS[attachment.kind]
-    shown = attachment.name if attachment.kind != "image" else None
-    name = {"caption": pieces(shown, LONGEST_CAPTION)[0]} if shown else {}
-    return Call(method=method, params={param: attachment.url, **name}, instead=said)
-
-
-def _card(card: Card) -> Iterator[Call]:
-    """A picture with all of the text below it; or by itself, where there is more of that than fits."""
-    text = card_text(card) or "…"
-    if not card.image_url:
-        yield from _texts(text, card.buttons)
-    elif pieces(text, LONGEST_CAPTION) == [text]:
-        shown = {"caption": text, **_markup(card.buttons)}
-        said = {"text": text, **_markup(card.buttons)}
-        yield Call(method="sendPhoto", params={"photo": card.image_url, **shown}, instead=said)
-    else:
-        yield _file(Attachment(url=card.image_url, kind="image"))
-        yield from _texts(text, card.buttons)
-
-
-def _markup(buttons: Sequence[Button]) -> Json:
-    """*buttons* below a message; as choices in the keyboard's place where a payload is too long to be below."""
-    if not buttons:
-        return {}
-    if all(each.url or 0 < len(each.payload.encode()) <= LONGEST_PAYLOAD for each in buttons):
-        return {"reply_markup": {"inline_keyboard": [[_inline(each)] for each in buttons]}}
-    rows = [[{"text": each.title}] for each in buttons]
-    return {"reply_markup": {"keyboard": rows, "one_time_keyboard": True, "resize_keyboard": True}}
-
-
-def _inline(button: Button) -> Json:
-    return {"text": button.title, **({"url": button.url} if button.url else {"callback_data": button.payload})}

@@ -112,6 +112,8 @@ class Twilio(Channel):
             "WhatsApp: a message that is not a template does not reach a user who has not written for 24 hours; the "
             "agent is told so.",
             "SMS has no typing indicator.",
+            "Choices are lines of text: SMS has no buttons, and WhatsApp's need a template that is registered with "
+            "Twilio for each set of them.",
             "Files by MMS only where the carrier has it (USA, Canada, Australia); elsewhere they come as links.",
             "Rasa's channel does not check where a webhook comes from: keep its address to yourself.",
         ),

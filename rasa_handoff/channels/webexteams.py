@@ -1,57 +1,85 @@
 """Webex: rooms and direct messages.
 
 Rasa's channel names a conversation after its room. A webhook does not have all of a message: Rasa's channel asks for
-the rest. What it does not look at in the answer are the files.
+the rest. What it does not look at in the answer are the files. It takes every webhook for one of a message, and fails
+with those of pressed buttons (https://developer.webex.com/docs/buttons-and-cards).
 """
 
 from __future__ import annotations
 
+import logging
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
-from typing import Any
-from urllib.parse import urlsplit
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+from urllib.parse import quote, urlsplit
 
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from sanic.request import Request
+from sanic.response import BaseHTTPResponse
 
 from rasa_handoff.channels.base import Around, ChannelFile, Heard, Threaded, To, Traits, card_text
 from rasa_handoff.channels.service import Service, bearer, require_host, require_path, texts
-from rasa_handoff.errors import UserUnreachable
+from rasa_handoff.errors import TemporaryError, UserUnreachable
 from rasa_handoff.fetch import File
 from rasa_handoff.model import Button, Card, Json, Message
 from rasa_handoff.pieces import in_utf8
 
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
 _LONGEST_TEXT = 7439  #: bytes, https://developer.webex.com/docs/api/v1/messages/create-a-message
 _HOSTS = ("webexapis.com", "api.ciscospark.com", "webexapis-gov.us")
-_NOTED = 1000  #: messages whose files are remembered, for as long as a webhook takes
+_NOTED = 1000  #: messages whose files are remembered, and presses, for as long as a webhook takes
 _CARD = "application/vnd.microsoft.card.adaptive"
+_MOST_ACTIONS = 5  #: of a card, https://developer.webex.com/docs/buttons-and-cards
+_PRESSES = "attachmentActions"  #: the resource whose webhooks bring them
+_LOOKED = 600.0  #: seconds for which it is known whether there is such a webhook
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One message, but for where it goes."""
+
+    body: Json
+    unpressed: Json | None = None  #: where nobody would hear of what is pressed
 
 
 class WebexTeams(Service):
     traits = Traits(
         name="webexteams",
         push="yes: into the room, and into the thread that was written in last",
-        hears=("file",),
-        shows=("image", "file", "audio", "video", "cards"),
+        hears=("file", "pressed button", "edited message"),
+        shows=("image", "file", "audio", "video", "buttons", "cards"),
         speaker="name before the text",
         longest_text=_LONGEST_TEXT,
-        needs=("A webhook for the resource `messages` with the event `created`.",),
+        needs=(
+            "A webhook for the resource `messages` with the event `created`.",
+            "A second one to the same address, for `attachmentActions` with the event `created`: without it, buttons "
+            "are a list to read.",
+            "A third one, for `messages` with the event `updated`, for agents to read what users have changed.",
+        ),
         limits=(
             "A room is one conversation: everybody in it who mentions the bot is the user; the agent reads who writes.",
             "Rasa's channel does not check the webhook's signature; it asks Webex for the message, though.",
-            "Buttons are a list to read, but for those with a link: Rasa's channel cannot take what is pressed.",
+            "A button that is pressed when the bot has the conversation says nothing: Rasa's channel cannot take it.",
             "Webex has no typing indicator for bots.",
         ),
         sources=(
             "https://developer.webex.com/docs/api/v1/messages/create-a-message",
             "https://developer.webex.com/docs/api/guides/webhooks",
+            "https://developer.webex.com/docs/buttons-and-cards",
         ),
     )
 
     def __init__(self, rasa: Any, around: Around) -> None:
         super().__init__(rasa, around)
         self._files: OrderedDict[str, list[str]] = OrderedDict()  # by message
+        self._pressed: OrderedDict[str, Heard] = OrderedDict()  # by action
+        self._takes_presses = False
+        self._look_again = 0.0  #: when that is to be found out anew
         self._read_along(rasa.api.messages)
 
     # -- what users say -----------------------------------------------------------------------
@@ -63,9 +91,7 @@ class WebexTeams(Service):
         def noting(message_id: str) -> Any:
             message = get(message_id)
             if message.files:
-                self._files[message_id] = list(message.files)
-                if len(self._files) > _NOTED:
-                    self._files.popitem(last=False)
+                _note(self._files, message_id, list(message.files))
             return message
 
         messages.get = noting
@@ -75,10 +101,54 @@ class WebexTeams(Service):
 
     def heard(self, request: Request) -> Sequence[Heard]:
         data = request.json["data"]
+        if _is_press(request):
+            return tuple(self._pressed[each] for each in (data["id"],) if each in self._pressed)
         urls = data.get("files") or self._files.get(data["id"], ())
         files = tuple(ChannelFile(reference={"url": each}) for each in urls)
         writer = data.get("personEmail") if data.get("roomType") == "group" else None
-        return (Heard(sender_id=str(data["roomId"]), id=data["id"], attachments=files, writer=writer),)
+        is_edit = request.json.get("event") == "updated"
+        heard = Heard(
+            sender_id=str(data["roomId"]),
+            id=None if is_edit else data["id"],  # an edit has none of its own
+            edits=data["id"] if is_edit else None,
+            attachments=files,
+            writer=writer,
+        )
+        return (heard,)
+
+    async def look_up(self, request: Request) -> None:
+        """The webhook of a press does not say what was pressed; that Webex does is the proof that it is authentic."""
+        if not _is_press(request):
+            return
+        action_id = str(request.json["data"]["id"])
+        try:
+            pressed = await self._look_up(action_id)
+        except (TemporaryError, UserUnreachable) as error:
+            log.warning("webexteams.press_unknown %s", error)
+        else:
+            if pressed.sender_id:
+                _note(self._pressed, action_id, pressed)
+
+    async def _look_up(self, action_id: str) -> Heard:
+        """https://developer.webex.com/docs/api/v1/attachment-actions/get-attachment-action-details"""
+        action = await self._get(f"attachment/actions/{quote(action_id, safe='')}")
+        inputs = action.get("inputs") or {}
+        room_id = str(action.get("roomId") or "")
+        room = await self._get(f"rooms/{quote(room_id, safe='')}")
+        return Heard(
+            sender_id=room_id,
+            id=action_id,
+            button=Button(title=str(inputs.get("title") or ""), payload=str(inputs.get("payload") or "")),
+            writer=await self._email(action) if room.get("type") == "group" else None,
+            dropped=True,
+        )
+
+    async def _email(self, action: Json) -> str | None:
+        person = await self._get(f"people/{quote(str(action.get('personId') or ''), safe='')}")
+        return next(iter(person.get("emails") or ()), None)
+
+    def took(self, request: Request, response: BaseHTTPResponse) -> bool:
+        return super().took(request, response) or (_is_press(request) and request.json["data"]["id"] in self._pressed)
 
     @asynccontextmanager
     async def open(self, reference: Json) -> AsyncIterator[File]:
@@ -95,50 +165,134 @@ class WebexTeams(Service):
     def output(self, to: To) -> OutputChannel:
         return Threaded(self.rasa.get_output_channel(), self)
 
-    def parts(self, message: Message) -> Sequence[Json]:
+    def parts(self, message: Message) -> Sequence[Post]:
         speaker = f"{message.name}: " if message.who == "agent" and message.name else ""
-        return list(_messages(message, speaker))
+        return list(_posts(message, speaker))
 
-    async def put(self, to: To, part: Json) -> None:
+    async def put(self, to: To, part: Post) -> None:
+        body = part.body if part.unpressed is None or await self._hears_presses() else part.unpressed
         parent = (to.address or {}).get("parent")
         place = {"roomId": to.sender_id, **({"parentId": parent} if parent else {})}
         try:
-            await self._create({**place, **part})
+            await self._create({**place, **body})
         except UserUnreachable:
-            if "files" not in part:
+            if "files" not in body:
                 raise
-            await self._create({**place, "text": part["files"][0]})  # Webex could not get it
+            await self._create({**place, "text": body["files"][0]})  # Webex could not get it
 
     async def _create(self, message: Json) -> None:
         await self.post(f"{self.rasa.api.base_url}messages", message, bearer(self.rasa.token))
 
+    async def _get(self, path: str) -> Json:
+        return await self.get(f"{self.rasa.api.base_url}{path}", bearer(self.rasa.token), doing="look something up")
 
-def _messages(message: Message, speaker: str) -> Iterator[Json]:
-    lines = "\n".join(filter(None, [message.text, _choices(message.buttons)]))
-    for text in texts(speaker + lines if lines else "", _LONGEST_TEXT, in_utf8):
-        yield {"text": text}
+    async def _hears_presses(self) -> bool:
+        """Whether Webex tells this server what is pressed; a button that does nothing is worse than a list to read."""
+        now = self.around.now()
+        if now >= self._look_again:
+            self._look_again = now + _LOOKED
+            try:
+                self._takes_presses = _brings_presses((await self._get("webhooks?max=100")).get("items") or ())
+            except (TemporaryError, UserUnreachable) as error:
+                log.warning("webexteams.webhooks_unknown %s", error)
+        return self._takes_presses
+
+
+def _note(notes: OrderedDict[str, T], key: str, value: T) -> None:
+    notes[key] = value
+    if len(notes) > _NOTED:
+        notes.popitem(last=False)
+
+
+# What users press
+
+
+def _is_press(request: Request) -> bool:
+    told = request.json
+    return isinstance(told, dict) and told.get("resource") == _PRESSES
+
+
+def _brings_presses(webhooks: Sequence[Json]) -> bool:
+    """Whether presses go where messages go: https://developer.webex.com/docs/api/v1/webhooks/list-webhooks."""
+    created = [each for each in webhooks if each.get("event") in ("created", "all") and each.get("status") == "active"]
+    messages, presses = (
+        {each.get("targetUrl") for each in created if each.get("resource") in (resource, "all")}
+        for resource in ("messages", _PRESSES)
+    )
+    return bool(messages & presses)
+
+
+# What agents send
+
+
+def _posts(message: Message, speaker: str) -> Iterator[Post]:
+    said = texts(speaker + message.text if message.text else "", _LONGEST_TEXT, in_utf8)
+    for text in said[:-1] if message.buttons else said:
+        yield Post(body={"text": text})
+    if message.buttons:
+        yield from _offer(said[-1] if said else speaker.strip(), message.buttons)
     for attachment in message.attachments:
-        yield {"files": [attachment.url]}  # Webex fetches it, and takes one in a message
+        yield Post(body={"files": [attachment.url]})  # Webex fetches it, and takes one in a message
     for card in message.cards:
-        yield _card(card)
+        yield from _card(card)
+
+
+def _offer(text: str, buttons: Sequence[Button]) -> Iterator[Post]:
+    """A text with choices below it, and those for which there is no room below them."""
+    for start in range(0, len(buttons), _MOST_ACTIONS):
+        offered = buttons[start : start + _MOST_ACTIONS]
+        yield _with_choices(_lines(text, _choices(offered)), [], text, offered)
+        text = ""
+
+
+def _card(card: Card) -> Iterator[Post]:
+    leads = [Button(title=card.title, payload="", url=card.url)] if card.url else []
+    buttons = [*leads, *card.buttons]
+    top = [{**_text(card.title), "weight": "bolder"}]
+    top += [{"type": "Image", "url": card.image_url}] if card.image_url else []
+    yield _with_choices(card_text(card) or "…", top, card.text, buttons[:_MOST_ACTIONS])
+    yield from _offer("", buttons[_MOST_ACTIONS:])
+
+
+def _with_choices(said: str, top: list[Json], text: str, buttons: Sequence[Button]) -> Post:
+    """A card with *buttons* below it; those that lead elsewhere need nobody who hears of it.
+
+    Args:
+        said: what those read who cannot see cards.
+    """
+    links = [each for each in buttons if each.url]
+    post = Post(body=_as_card(said, [*top, *_texts(text)], buttons))
+    if len(links) == len(buttons):
+        return post
+    lines = _lines(text, _choices([each for each in buttons if not each.url]))
+    unpressed = _as_card(said, [*top, *_texts(lines)], links) if top or links else {"text": lines}
+    return replace(post, unpressed=unpressed)
+
+
+def _as_card(said: str, body: list[Json], buttons: Sequence[Button]) -> Json:
+    """https://developer.webex.com/docs/buttons-and-cards"""
+    content = {"type": "AdaptiveCard", "version": "1.2", "body": body, "actions": [_action(each) for each in buttons]}
+    return {"text": said, "attachments": [{"contentType": _CARD, "content": content}]}
+
+
+def _action(button: Button) -> Json:
+    if button.url:
+        return {"type": "Action.OpenUrl", "title": button.title, "url": button.url}
+    data = {"title": button.title, "payload": button.payload}
+    return {"type": "Action.Submit", "title": button.title, "data": data}
+
+
+def _texts(text: str) -> list[Json]:
+    return [_text(text)] if text else []
+
+
+def _text(text: str) -> Json:
+    return {"type": "TextBlock", "text": text, "wrap": True}
 
 
 def _choices(buttons: Sequence[Button]) -> str:
     return "\n".join(f"- {each.title}: {each.url}" if each.url else f"- {each.title}" for each in buttons)
 
 
-def _card(card: Card) -> Json:
-    """https://developer.webex.com/docs/buttons-and-cards"""
-    pressed = [each for each in card.buttons if not each.url]
-    lines = "\n".join(filter(None, [card.text, _choices(pressed)]))
-    body: list[Json] = [{"type": "TextBlock", "text": card.title, "weight": "bolder", "wrap": True}]
-    body += [{"type": "Image", "url": card.image_url}] if card.image_url else []
-    body += [{"type": "TextBlock", "text": lines, "wrap": True}] if lines else []
-    content = {"type": "AdaptiveCard", "version": "1.2", "body": body, "actions": _links(card)}
-    return {"text": card_text(card) or "…", "attachments": [{"contentType": _CARD, "content": content}]}
-
-
-def _links(card: Card) -> list[Json]:
-    leads = [Button(title=card.title, payload="", url=card.url)] if card.url else []
-    links = [*leads, *(each for each in card.buttons if each.url)]
-    return [{"type": "Action.OpenUrl", "title": each.title, "url": each.url} for each in links]
+def _lines(*texts: str) -> str:
+    return "\n".join(filter(None, texts))

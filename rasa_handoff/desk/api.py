@@ -25,6 +25,7 @@ from rasa_handoff.errors import Malformed, NotAuthentic, UnknownChat
 from rasa_handoff.model import Json
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import Shared, Tx, handoffs
+from rasa_handoff.store.users import Erased
 from rasa_handoff.web import sse
 from rasa_handoff.web.answers import Handler, add_route, as_json, nothing, payload_of
 from rasa_handoff.web.pages import Pages
@@ -315,6 +316,7 @@ def listen(runtime: Runtime) -> None:
         shared = Shared(kind=kind, key=key, find=find, wanted=lambda *key: runtime.hub.count("desk") > 0)
         runtime.store.share(shared)
         runtime.store.subscribe(kind, lambda fact: runtime.hub.tell("desk", fact))
+    runtime.store.subscribe(Erased, lambda erased: runtime.hub.end("desk"))  # consoles come again without those chats
 
 
 def _chat(tx: Tx, chat_id: str) -> ChatChanged | None:

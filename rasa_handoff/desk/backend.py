@@ -101,6 +101,7 @@ class Desk(Backend):
 
     name = "desk"
     settings_model: ClassVar[type[BaseModel]] = DeskSettings
+    shows_edits = True
 
     def __init__(self, settings: DeskSettings) -> None:
         super().__init__(settings)
@@ -128,6 +129,9 @@ class Desk(Backend):
         if self._saying is not None:
             self._saying.cancel()
             await asyncio.gather(self._saying, return_exceptions=True)
+
+    async def agents_online(self) -> int:
+        return sum(map(self._is_there, await self.around.store.read(records.agents)))
 
     async def probe(self) -> str | None:
         return "runs in the Rasa server itself"
@@ -188,6 +192,7 @@ class Desk(Backend):
             attachments=[{"url": a.url, "kind": a.kind, "name": a.name} for a in message.attachments],
             at=message.at,
             state="delivered",
+            edited=message.edits is not None,
         )
         if records.add_message(tx, line):
             tx.announce(MessageChanged(message=line))

@@ -94,6 +94,7 @@ class DeskMessage:
     attachments: list[Json]
     at: float
     state: Literal["sent", "delivered", "failed"]
+    edited: bool = False  #: it takes the place of what the user had written before
 
 
 def put_agents(tx: Tx, agents: dict[str, str]) -> None:
@@ -165,7 +166,7 @@ def close(tx: Tx, chat_id: str, end: Json, now: float) -> None:
 
 def add_message(tx: Tx, message: DeskMessage) -> bool:
     """Write a message and what it changes about its chat; False if it is there already."""
-    body = {"name": message.name, "text": message.text, "attachments": message.attachments}
+    body = {name: getattr(message, name) for name in ("name", "text", "attachments", "edited")}
     values = {"id": message.id, "chat_id": message.chat_id, "at": message.at, "who": message.who}
     if tx.run(_INSERT_MESSAGE, {**values, "state": message.state, "body": json.dumps(body, ensure_ascii=False)}) != 1:
         return False

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,11 +18,14 @@ from rasa_handoff import access, backends
 from rasa_handoff.doctor.case import Case
 from rasa_handoff.doctor.findings import Finding, fine, note, problem
 from rasa_handoff.errors import BackendError, ConfigError, HandoffError
+from rasa_handoff.liveperson_agent import probe as agents
+from rasa_handoff.liveperson_agent import settings as agent_settings
 from rasa_handoff.project.actions import HANDOFF
-from rasa_handoff.settings import Settings
+from rasa_handoff.settings import Settings, page_of
 
 TIMEOUT = 10.0  #: seconds for each
 _ALIVE = "/webhooks/handoff/"
+_AGENT = "liveperson_agent"
 _LARGEST = 256 * 1024  #: bytes of an answer that are read
 _FAILURES = (aiohttp.ClientError, OSError, ValueError)
 
@@ -57,7 +60,10 @@ def _of_settings(case: Case, settings: Settings) -> Iterator[tuple[str, Check]]:
     if settings.public_url:
         yield "public_url", partial(_public_url, settings.public_url)
     for name, section in settings.backends.items():
-        yield name, partial(_backend, name, section)
+        if name != _AGENT:  # all that it needs to get there is in its channel's entry
+            yield name, partial(_backend, name, section)
+    if agent_settings.CHANNEL in case.channels:
+        yield _AGENT, partial(_agent, case)
 
 
 async def _bounded(about: str, check: Check) -> Finding:
@@ -89,14 +95,19 @@ async def _get(url: URL) -> tuple[int, Any]:
 
 async def _server(case: Case) -> Finding:
     """The Rasa server, where it runs already."""
+    url = _server_url(case)
+    if await _is_alive(url):
+        return fine("server", f"The Rasa server runs with the plugin at {url}")
+    return note("server", f"No Rasa server with the plugin answers at {url}.", "Start it, or set HANDOFF_URL.")
+
+
+def _server_url(case: Case) -> str:
+    """Where the Rasa server is, if it runs."""
     try:
         known = access.find(case.project.places.folder)
     except ConfigError:
         known = None  # said elsewhere
-    url = known.url if known else access.DEFAULT_URL
-    if await _is_alive(url):
-        return fine("server", f"The Rasa server runs with the plugin at {url}")
-    return note("server", f"No Rasa server with the plugin answers at {url}.", "Start it, or set HANDOFF_URL.")
+    return known.url if known else access.DEFAULT_URL
 
 
 async def _public_url(url: str) -> Finding:
@@ -138,14 +149,31 @@ async def _actions(url: str) -> Finding:
 
 
 async def _backend(name: str, section: Any) -> Finding:
+    backend = backends.load(name)
     try:
-        said = await backends.load(name)(section).probe()
+        said = await backend(section).probe()
     except HandoffError as error:
         # Backends of one vendor share requests, and the name that is told with them.
         text = str(error).removeprefix(f"{error.who}: ") if isinstance(error, BackendError) else str(error)
-        return problem(name, f"{name}: {text}", f"See backends.{name} in credentials.yml.")
+        page = page_of(name, backend.settings_model)
+        return problem(
+            name, f"{name}: {text}", f"See backends.{name} in credentials.yml" + (f", and {page}." if page else ".")
+        )
     if said is None:
         return note(name, f"{name}: there is nothing that could be asked without an effect.")
+    return fine(name, f"{name}: {said}")
+
+
+async def _agent(case: Case) -> Finding:
+    """The bot as one of LivePerson's agents; who is signed in already is not signed in a second time."""
+    name, url = _AGENT, URL(f"{_server_url(case)}/webhooks/{_AGENT}/")
+    with suppress(*_FAILURES):
+        if await _get(url) == (200, {"status": "ok", "signed_in": True}):
+            return fine(name, f"{name}: the Rasa server is signed in as an agent")
+    try:
+        said = await agents.probe(agent_settings.read(case.channels[agent_settings.CHANNEL]))
+    except BackendError as error:
+        return problem(name, f"{name}: {str(error).removeprefix(f'{error.who}: ')}", agents.remedy(error))
     return fine(name, f"{name}: {said}")
 
 

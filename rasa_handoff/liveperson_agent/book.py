@@ -94,11 +94,12 @@ class Book:
         await self._do(lambda: self._connection.run("DELETE FROM lines WHERE number = :number", {"number": number}))
 
     async def forget(self, chat_id: str) -> None:
-        """The chat is over."""
+        """The chat is over: nothing of it stays, in the file or in its log."""
 
         def delete() -> None:
             for table in ("lines", "chats"):
                 self._connection.run(f"DELETE FROM {table} WHERE chat_id = :chat", {"chat": chat_id})
+            self._connection.empty_log()
 
         await self._do(delete)
 

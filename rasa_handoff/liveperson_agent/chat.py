@@ -19,6 +19,7 @@ from rasa_handoff.liveperson_agent.session import Session, Sleep, pause_after, p
 from rasa_handoff.liveperson_agent.settings import ChannelSettings
 from rasa_handoff.liveperson_agent.visitors import Visitor, look_up
 from rasa_handoff.model import Json
+from rasa_handoff.transcript import UNSAID
 
 log = logging.getLogger(__name__)
 
@@ -241,7 +242,7 @@ class Chat:
             return
         await self._guarded(self._around.bot.meet(self))
         if self._settings.greeting:
-            await self._turn(self._line(f"{self.id}:greeting", self._settings.greeting))
+            await self._turn(self._line(f"{self.id}:greeting", self._settings.greeting, {UNSAID: True}))
         await self._keep(met=True)
 
     async def _hear_line(self, event: ChatEvent) -> None:
@@ -252,9 +253,9 @@ class Chat:
             return
         await self._turn(line)
 
-    def _line(self, id: str, text: str) -> Heard:
+    def _line(self, id: str, text: str, more: Json | None = None) -> Heard:
         metadata = {"liveperson": {**self.visitor.as_json(), "agents": self._around.agents()}}
-        return Heard(id=id, text=text, metadata=metadata)
+        return Heard(id=id, text=text, metadata={**metadata, **(more or {})})
 
     async def _turn(self, line: Heard) -> None:
         self.show_typing(True)

@@ -27,6 +27,7 @@ from rasa_handoff.model import Json
 log = logging.getLogger(__name__)
 
 WHO = "liveperson_agent"
+SIGN_IN = "sign in"  #: what was tried, in an error
 SERVICE = "agentVep"  #: Login Service and Chat Agent API
 VISITS = "smt"  #: Visit Information API
 LARGEST = 1024 * 1024  #: bytes of an answer: a chat as a whole can be long
@@ -98,25 +99,33 @@ class Session:
             if self._login is not None and self.number != instead_of:
                 return
             if self._refused is not None:
-                raise TemporaryError(WHO, "sign in", detail=self._refused)
+                raise TemporaryError(WHO, SIGN_IN, detail=self._refused)
             if self._now() < self._next_login:
                 wait = self._next_login - self._now()
-                raise TemporaryError(WHO, "sign in", detail="too soon after the last try", retry_after=wait)
+                raise TemporaryError(WHO, SIGN_IN, detail="too soon after the last try", retry_after=wait)
             self._next_login = self._now() + _LOGIN_AGAIN
             self._login = None
             self._cookies.clear()
             await self._begin()
 
+    async def log_in(self) -> reading.Login:
+        """The user's session, without an agent session in it: nobody is there yet.
+
+        Raises:
+            TemporaryError, BackendError: none; of the latter, it will never be one with these settings.
+        """
+        answer = await self._send(SIGN_IN, "POST", f"{self._account}/login?v=1.3", self._settings.credentials)
+        return _read(SIGN_IN, answer, reading.read_login)
+
     async def _begin(self) -> None:
         try:
-            answer = await self._send("sign in", "POST", f"{self._account}/login?v=1.3", self._settings.credentials)
-            login = _read("sign in", answer, reading.read_login)
+            login = await self.log_in()
         except TemporaryError:
             raise
         except BackendError as error:
             self._refused = "they refused; see account, username and its password or app_key, and start again"
             log.error("liveperson_agent.refused %s; see account, username and its password or app_key", error)
-            raise TemporaryError(WHO, "sign in", error.status, self._refused) from None
+            raise TemporaryError(WHO, SIGN_IN, error.status, self._refused) from None
         self._login = login
         try:
             body = {"loginData": ""}

@@ -13,6 +13,7 @@ from rasa_handoff.errors import ConfigError
 from rasa_handoff.settings import faults_in, read_channel, read_duration
 
 CHANNEL = "rasa_handoff.LivePersonAgentInput"  #: its entry in credentials.yml
+PAGE = "docs/backends/liveperson_agent.md"  #: says where to find what it needs
 STATES = ("Online", "Occupied")  #: Occupied: only chats that others transfer to it
 LONGEST_POLL = 10.0  #: seconds; a ringing chat has to be taken within 20
 _DUMMY = "dummy"  # what the Login Service wants where an OAuth 2 client has no such thing
@@ -105,7 +106,7 @@ def read(section: Mapping[str, Any] | None) -> ChannelSettings:
     try:
         return read_channel(section, ChannelSettings)
     except ConfigError as error:
-        raise ConfigError([f"{CHANNEL}: {fault}" for fault in error.faults]) from None
+        raise ConfigError([f"{CHANNEL}: {fault} (see {PAGE})" for fault in error.faults]) from None
 
 
 def _require(text: str) -> None:

@@ -99,6 +99,17 @@ class Store:
         """
         return self._writer.submit(change)
 
+    async def scrub(self) -> bool:
+        """Leave nothing of what was deleted on the disk; False where that is not in our hands, or not now.
+
+        SQLite's file is written anew, at one to two seconds for each 100 MB; what is to be written waits meanwhile.
+        On PostgreSQL nothing happens: deleted rows are its server's to remove.
+
+        Raises:
+            StoreError: it failed, e.g. since the disk is full.
+        """
+        return await self._writer.apart(lambda connection: connection.scrub())
+
     async def read(self, query: Change[T]) -> T:
         """Run *query*, which only reads, on what is committed.
 
@@ -177,6 +188,11 @@ class Store:
     def worker(self) -> str:
         """This process, as the owner of handoffs; empty where it is the only one."""
         return self._peers.id
+
+    @property
+    def has_lease(self) -> bool:
+        """Whether the other processes take this one for alive; always, where there are none."""
+        return self._peers.holds()
 
     def owns(self, handoff: Handoff) -> bool:
         """Whether this process, and no other, looks after *handoff* at this moment."""

@@ -52,6 +52,7 @@ class Connection(Protocol):
     def run(self, sql: str, values: dict[str, Any]) -> int: ...
     def all(self, sql: str, values: dict[str, Any]) -> list[Row]: ...
     def one(self, sql: str, values: dict[str, Any]) -> Row | None: ...
+    def scrub(self) -> bool: ...  #: leave nothing of what was deleted on the disk; False where it cannot
     def close(self) -> None: ...
 
 
@@ -147,8 +148,9 @@ class SQLite:
     def connect(self) -> SQLiteConnection:
         connection = SQLiteConnection(sqlite3.connect(self.path, isolation_level=None, check_same_thread=False))
         try:
-            connection.pragma("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=1000", "cache_size=-16000")
+            connection.pragma("journal_mode=WAL", "synchronous=FULL", "wal_autocheckpoint=4000", "cache_size=-16000")
             connection.pragma("busy_timeout=0")  # the event loop must not wait; see `begin_waiting`
+            connection.pragma("secure_delete=ON")  # what is deleted is overwritten, but for a few copies; see `scrub`
         except sqlite3.Error as error:
             connection.close()
             raise StoreError(f"cannot open the database {self.path}: {error}") from error
@@ -221,6 +223,24 @@ class SQLiteConnection:
     def one(self, sql: str, values: dict[str, Any]) -> Row | None:
         row: Row | None = self._execute(sql, values).fetchone()
         return row
+
+    def scrub(self) -> bool:
+        """Write the file anew and empty its log; False while another program reads what was there before.
+
+        Overwriting what is deleted is not enough: SQLite leaves copies behind where it moves rows from one
+        page to another (https://sqlite.org/pragma.html#pragma_secure_delete, https://sqlite.org/lang_vacuum.html).
+        """
+        self.pragma(f"busy_timeout={_WAIT_FOR_FILE}")
+        try:
+            self._execute("VACUUM")
+            return self.empty_log()
+        finally:
+            self.pragma("busy_timeout=0")
+
+    def empty_log(self) -> bool:
+        """Bring all into the file and leave nothing in its log; False while another program reads from there."""
+        row = self.one("PRAGMA wal_checkpoint(TRUNCATE)", {})
+        return row is not None and row[0] == 0
 
 
 class PostgreSQL:
@@ -329,6 +349,10 @@ class PostgreSQLConnection:
         self._cursor.execute(self._theirs(sql), values)
         row: Row | None = self._cursor.fetchone()
         return row
+
+    def scrub(self) -> bool:
+        """False: deleted rows stay in the server's files until its vacuum, and in its log and backups."""
+        return False
 
     # -- between processes --------------------------------------------------------------------
 

@@ -3,32 +3,40 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import lru_cache
 from typing import Any
 
-from rasa_handoff.model import Deadline, EndReason, Handoff, Line, Person, Request, Status
+from rasa_handoff.model import Deadline, EndReason, Handoff, Line, Person, Rating, Request, Status
+from rasa_handoff.store import stream
 from rasa_handoff.store.database import Row
 from rasa_handoff.store.writer import Tx
 
 _FIELDS = (
     "id, sender_id, channel, backend, status, opened_at, chat_id, end_reason, agent_group, agent, "
-    "queue_position, accepted_at, closed_at, settled, last_seq, deadlines, notes, owner"
+    "queue_position, accepted_at, closed_at, settled, last_seq, deadlines, notes, owner, replied_at, stars, resolved"
 )
 _INSERT = (
     f"INSERT INTO handoff_handoffs ({_FIELDS}, due_at) VALUES (:id, :sender_id, :channel, :backend, :status, "
     ":opened_at, :chat_id, :end_reason, :agent_group, :agent, :queue_position, :accepted_at, :closed_at, :settled, "
-    ":last_seq, :deadlines, :notes, :owner, :due_at)"
+    ":last_seq, :deadlines, :notes, :owner, :replied_at, :stars, :resolved, :due_at)"
 )
 _UPDATE = (
     "UPDATE handoff_handoffs SET backend = :backend, status = :status, chat_id = :chat_id, "
     "end_reason = :end_reason, agent_group = :agent_group, agent = :agent, queue_position = :queue_position, "
     "accepted_at = :accepted_at, closed_at = :closed_at, settled = :settled, last_seq = :last_seq, "
-    "deadlines = :deadlines, notes = :notes, due_at = :due_at WHERE id = :id"
+    "deadlines = :deadlines, notes = :notes, replied_at = :replied_at, stars = :stars, resolved = :resolved, "
+    "due_at = :due_at WHERE id = :id"
 )
 _TOUCH = "UPDATE handoff_handoffs SET last_seq = :last_seq, deadlines = :deadlines, due_at = :due_at WHERE id = :id"
 _COUNT = "UPDATE handoff_handoffs SET last_seq = :last_seq WHERE id = :id"
 _UNSETTLED = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE sender_id = :sender_id AND settled = 0"
+# Every turn of every bot begins with this, so it is one statement, which mostly finds nothing: a row for each
+# handoff, and one of NULL for each thing that waits.
+_UNSETTLED_AND_MAIL = (
+    f"{_UNSETTLED} UNION ALL SELECT {', '.join('NULL' for _ in _FIELDS.split(','))} "
+    f"FROM handoff_stream WHERE {stream.WAITS}"
+)
 _BY_ID = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE id = :id"
 _BY_CHAT = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE backend = :backend AND chat_id = :chat_id ORDER BY opened_at"
 _OPEN = f"SELECT {_FIELDS} FROM handoff_handoffs WHERE status <> 'closed' ORDER BY opened_at LIMIT :most"
@@ -79,9 +87,14 @@ def count(tx: Tx, handoff: Handoff) -> None:
 
 def unsettled(tx: Tx, sender_id: str) -> Handoff | None:
     """The handoff of this conversation that is open, or closed and the bot does not know yet."""
-    rows = tx.all(_UNSETTLED, {"sender_id": sender_id})
-    found = [_handoff(row) for row in rows]
-    return next((each for each in found if each.is_open), found[-1] if found else None)
+    return _foremost(tx.all(_UNSETTLED, {"sender_id": sender_id}))
+
+
+def unsettled_and_mail(tx: Tx, sender_id: str, mailbox: str) -> tuple[Handoff | None, bool]:
+    """`unsettled`, and whether something waits for this user on the channel *mailbox*."""
+    rows = tx.all(_UNSETTLED_AND_MAIL, {"sender_id": sender_id, "mailbox": mailbox})
+    held = [row for row in rows if row[0] is not None]
+    return _foremost(held), len(held) < len(rows)
 
 
 def get(tx: Tx, handoff_id: str) -> Handoff | None:
@@ -89,10 +102,14 @@ def get(tx: Tx, handoff_id: str) -> Handoff | None:
     return _handoff(row) if row else None
 
 
+def fresh(tx: Tx, handoff: Handoff) -> Handoff:
+    """*handoff* as it is on disk; over, if it has been deleted."""
+    return get(tx, handoff.id) or replace(handoff, status=Status.CLOSED, settled=True)
+
+
 def by_chat(tx: Tx, backend: str, chat_id: str) -> Handoff | None:
     """The handoff with this chat: the open one, else the last (a chat id may serve several handoffs)."""
-    found = [_handoff(row) for row in tx.all(_BY_CHAT, {"backend": backend, "chat_id": chat_id})]
-    return next((each for each in found if each.is_open), found[-1] if found else None)
+    return _foremost(tx.all(_BY_CHAT, {"backend": backend, "chat_id": chat_id}))
 
 
 def last(tx: Tx, sender_id: str) -> Handoff | None:
@@ -152,6 +169,12 @@ def due_at(handoff: Handoff) -> float | None:
     return min(deadline.next for deadline in handoff.deadlines.values())
 
 
+def _foremost(rows: list[Row]) -> Handoff | None:
+    """The open one, else the last."""
+    found = [_handoff(row) for row in rows]
+    return next((each for each in found if each.is_open), found[-1] if found else None)
+
+
 def _origin(handoff: Handoff) -> dict[str, Any]:
     origin = {"sender_id": handoff.sender_id, "channel": handoff.channel, "opened_at": handoff.opened_at}
     return {**origin, "owner": handoff.owner}
@@ -168,13 +191,24 @@ def _state(handoff: Handoff) -> dict[str, Any]:
         "agent": json.dumps(asdict(handoff.agent)) if handoff.agent else None,
         "queue_position": handoff.queue_position,
         "accepted_at": handoff.accepted_at,
+        "replied_at": handoff.replied_at,
         "closed_at": handoff.closed_at,
+        "stars": handoff.rating.stars if handoff.rating else None,
+        "resolved": _as_number(handoff.rating.resolved) if handoff.rating else None,
         "settled": int(handoff.settled),
         "last_seq": handoff.last_seq,
         "deadlines": _deadlines(handoff),
         "notes": json.dumps(handoff.notes),
         "due_at": due_at(handoff),
     }
+
+
+def _as_number(value: bool | None) -> int | None:
+    return None if value is None else int(value)
+
+
+def _as_boolean(value: int | None) -> bool | None:
+    return None if value is None else bool(value)
 
 
 def _deadlines(handoff: Handoff) -> str:
@@ -201,6 +235,8 @@ def _handoff(row: Row) -> Handoff:
         deadlines=_deadlines_in(row[15]),
         notes=_notes_in(row[16]),
         owner=row[17],
+        replied_at=row[18],
+        rating=Rating(stars=row[19], resolved=_as_boolean(row[20])) if row[19] else None,
     )
 
 

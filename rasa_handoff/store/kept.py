@@ -8,25 +8,27 @@ from rasa_handoff.model import Json
 from rasa_handoff.store.writer import Tx
 
 _PUT = (
-    "INSERT INTO handoff_kept (scope, name, body, at) VALUES (:scope, :name, :body, :at) "
-    "ON CONFLICT (scope, name) DO UPDATE SET body = :body, at = :at"
+    "INSERT INTO handoff_kept (scope, name, sender_id, body, at) VALUES (:scope, :name, :sender_id, :body, :at) "
+    "ON CONFLICT (scope, name) DO UPDATE SET sender_id = :sender_id, body = :body, at = :at"
 )
 _GET = "SELECT body FROM handoff_kept WHERE scope = :scope AND name = :name"
 _FORGET = "DELETE FROM handoff_kept WHERE scope = :scope AND name = :name"
 _OLD = (
     "DELETE FROM handoff_kept WHERE at < :before "
-    "AND name NOT IN (SELECT sender_id FROM handoff_handoffs WHERE status <> 'closed')"
+    "AND sender_id NOT IN (SELECT sender_id FROM handoff_handoffs WHERE status <> 'closed')"
 )
 
 
-def put(tx: Tx, scope: str, name: str, body: Json, now: float) -> None:
+def put(tx: Tx, scope: str, name: str, body: Json, now: float, sender_id: str) -> None:
     """Keep *body* under *name*, in the place of what was there.
 
     Args:
-        scope: whose it is, e.g. ``channel:slack`` or a backend's name.
-        name: e.g. a ``sender_id``.
+        scope: what kind of thing it is, e.g. ``channel:slack`` or a backend's name.
+        name: what it is looked up by, e.g. the ``sender_id``, or what the user is called elsewhere.
+        sender_id: the conversation of the user whom it is about; it goes when they are erased.
     """
-    tx.run(_PUT, {"scope": scope, "name": name, "body": json.dumps(body), "at": now})
+    values = {"scope": scope, "name": name, "sender_id": sender_id}
+    tx.run(_PUT, {**values, "body": json.dumps(body), "at": now})
 
 
 def get(tx: Tx, scope: str, name: str) -> Json | None:

@@ -55,6 +55,12 @@ def get(tx: Tx, handoff_id: str, message_id: str) -> Message | None:
     return loads(row[0], row[1]) if row else None
 
 
+def is_no_news(tx: Tx, handoff_id: str, edit: Message) -> bool:
+    """Whether the message that *edit* takes the place of says the same already."""
+    there = [each for each in of(tx, handoff_id) if edit.edits in (each.known_as, each.edits)]
+    return bool(there) and (there[-1].text, there[-1].attachments) == (edit.text, edit.attachments)
+
+
 def dumps(message: Message) -> str:
     """A message as JSON, without its id and without what is empty."""
     body: dict[str, Any] = {"who": message.who, "text": message.text, "at": message.at}
@@ -72,6 +78,8 @@ def dumps(message: Message) -> str:
         body["to_bot"] = message.to_bot
     if message.known_as:
         body["known_as"] = message.known_as
+    if message.edits:
+        body["edits"] = message.edits
     return json.dumps(body, ensure_ascii=False)
 
 

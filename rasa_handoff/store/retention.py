@@ -13,8 +13,9 @@ _OF_HANDOFF = (
     "DELETE FROM handoff_messages WHERE handoff_id = :id",
     "DELETE FROM handoff_deliveries WHERE handoff_id = :id",
     "DELETE FROM handoff_requests WHERE handoff_id = :id",
-    "DELETE FROM handoff_desk_messages WHERE chat_id = :chat",
-    "DELETE FROM handoff_desk_chats WHERE id = :chat",
+    # Where the desk answered too late it has the chat under the handoff's id, and another system has it under :chat.
+    "DELETE FROM handoff_desk_messages WHERE chat_id IN (:id, :chat)",
+    "DELETE FROM handoff_desk_chats WHERE id IN (:id, :chat)",
     "DELETE FROM handoff_handoffs WHERE id = :id",
 )
 _OLD_SEEN = "DELETE FROM handoff_seen WHERE at < :before"

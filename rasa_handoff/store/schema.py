@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from rasa_handoff.errors import StoreError
 
@@ -134,13 +134,29 @@ _VERSION_2 = """
 CREATE TABLE handoff_kept (
     scope     TEXT NOT NULL,
     name      TEXT NOT NULL,
+    sender_id TEXT NOT NULL,
     body      TEXT NOT NULL,
     at        DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (scope, name)
 );
 CREATE INDEX handoff_kept_by_age ON handoff_kept (at);
+CREATE INDEX handoff_kept_by_user ON handoff_kept (sender_id);
+
+CREATE INDEX handoff_desk_chats_by_user ON handoff_desk_chats (sender_id);
 
 ALTER TABLE handoff_handoffs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+
+-- With one column SQLite prefers the index over all handoffs that this user ever had.
+DROP INDEX handoff_unsettled;
+CREATE INDEX handoff_unsettled ON handoff_handoffs (sender_id, settled) WHERE settled = 0;
+
+-- The channel with whose next request it goes to the user.
+ALTER TABLE handoff_stream ADD COLUMN channel TEXT;
+UPDATE handoff_stream SET channel = (
+    SELECT handoff_handoffs.channel FROM handoff_handoffs
+    WHERE handoff_handoffs.sender_id = handoff_stream.sender_id AND opened_at <= handoff_stream.at
+    ORDER BY opened_at DESC LIMIT 1
+) WHERE waiting = 1;
 
 CREATE TABLE handoff_workers (
     id         TEXT PRIMARY KEY,
@@ -151,6 +167,11 @@ CREATE TABLE handoff_access (
     name TEXT PRIMARY KEY,
     body TEXT NOT NULL
 );
+
+ALTER TABLE handoff_handoffs ADD COLUMN replied_at DOUBLE PRECISION;
+ALTER TABLE handoff_handoffs ADD COLUMN stars INTEGER;
+ALTER TABLE handoff_handoffs ADD COLUMN resolved INTEGER;
+CREATE INDEX handoff_by_time ON handoff_handoffs (opened_at, id);
 """
 
 # One entry a version; a released entry is never edited, the next change is a new one.
@@ -173,3 +194,14 @@ def upgrade(run: Callable[..., Any], have: int) -> None:
             if statement.strip():
                 run(statement)
         run("UPDATE handoff_schema SET version = :version", {"version": version + 1})
+
+
+class Runs(Protocol):
+    """What runs a statement that writes."""
+
+    def run(self, sql: str, values: dict[str, Any]) -> int: ...
+
+
+def write_again(tx: Runs) -> int:
+    """Write what is there already: a change that the disk has to take, and that changes nothing."""
+    return tx.run("UPDATE handoff_schema SET version = version", {})

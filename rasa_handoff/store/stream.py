@@ -11,14 +11,16 @@ from rasa_handoff.store.writer import Tx
 
 _NEXT = "SELECT coalesce(max(id), 0) + 1 FROM handoff_stream WHERE sender_id = :sender_id"
 _INSERT = (
-    "INSERT INTO handoff_stream (sender_id, id, event, data, at, source, waiting) "
-    "VALUES (:sender_id, :id, :event, :data, :at, :source, :waiting) "
+    "INSERT INTO handoff_stream (sender_id, id, event, data, at, source, waiting, channel) "
+    "VALUES (:sender_id, :id, :event, :data, :at, :source, :waiting, :channel) "
     "ON CONFLICT (sender_id, source) WHERE source IS NOT NULL DO NOTHING"
 )
-_FIELDS = "SELECT sender_id, id, event, data FROM handoff_stream "
-_AFTER = _FIELDS + "WHERE sender_id = :sender_id AND id > :after ORDER BY id LIMIT :most"
-_WAITING = _FIELDS + "WHERE sender_id = :sender_id AND waiting = 1 ORDER BY id"
-_TAKEN = "UPDATE handoff_stream SET waiting = 0 WHERE sender_id = :sender_id AND id <= :id AND waiting = 1"
+_FIELDS = "SELECT sender_id, id, event, data FROM handoff_stream"
+_AFTER = f"{_FIELDS} WHERE sender_id = :sender_id AND id > :after ORDER BY id LIMIT :most"
+#: What waits for a user: a condition on ``handoff_stream``, with ``:sender_id`` and ``:mailbox``.
+WAITS = "sender_id = :sender_id AND waiting = 1 AND channel = :mailbox"
+_WAITING = f"{_FIELDS} WHERE {WAITS} ORDER BY id"
+_TAKEN = f"UPDATE handoff_stream SET waiting = 0 WHERE {WAITS} AND id <= :id"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,20 +34,20 @@ class Entry:
 
 
 def append(
-    tx: Tx, sender_id: str, event: str, data: dict[str, Any], now: float, source: str, waiting: bool = False
+    tx: Tx, sender_id: str, event: str, data: dict[str, Any], now: float, source: str, mailbox: str | None = None
 ) -> bool:
     """Add an event, and announce it; False if this *source* is in the stream already.
 
     Args:
         source: the id of what it stands for, so that a repeated delivery has no second effect.
-        waiting: hand it to the user with their next request, too.
+        mailbox: the channel with whose next request the user gets it, too.
     """
     row = tx.one(_NEXT, {"sender_id": sender_id})
     # Milliseconds, where they are ahead: when the past has been deleted, no page may know a higher number.
     number = max(int(row[0]) if row else 1, int(now * 1000))
     text = json.dumps({**data, "id": str(number)}, ensure_ascii=False)
     values = {"sender_id": sender_id, "id": number, "event": event, "data": text, "at": now}
-    if tx.run(_INSERT, {**values, "source": source, "waiting": int(waiting)}) != 1:
+    if tx.run(_INSERT, {**values, "source": source, "waiting": int(mailbox is not None), "channel": mailbox}) != 1:
         return False
     tx.announce(Entry(sender_id=sender_id, id=number, event=event, data=text))
     return True
@@ -62,14 +64,14 @@ def at(tx: Tx, sender_id: str, number: int) -> Entry | None:
     return found[0] if found and found[0].id == number else None
 
 
-def waiting(tx: Tx, sender_id: str) -> list[Entry]:
-    """What waits for the user's next request."""
-    return [_entry(row) for row in tx.all(_WAITING, {"sender_id": sender_id})]
+def waiting(tx: Tx, sender_id: str, mailbox: str) -> list[Entry]:
+    """What waits for the user's next request on the channel *mailbox*: other people may use their name on others."""
+    return [_entry(row) for row in tx.all(_WAITING, {"sender_id": sender_id, "mailbox": mailbox})]
 
 
-def taken(tx: Tx, sender_id: str, number: int) -> None:
-    """The user has got what waited, up to *number*."""
-    tx.run(_TAKEN, {"sender_id": sender_id, "id": number})
+def taken(tx: Tx, sender_id: str, mailbox: str, number: int) -> None:
+    """The user has got what waited there, up to *number*."""
+    tx.run(_TAKEN, {"sender_id": sender_id, "mailbox": mailbox, "id": number})
 
 
 def _entry(row: Row) -> Entry:

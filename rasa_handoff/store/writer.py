@@ -55,11 +55,11 @@ Change = Callable[[Tx], T]
 
 
 class _Job:
-    """A change that waits for its commit."""
+    """A change that waits for its commit, or work that is done apart."""
 
     __slots__ = ("change", "committed", "error", "facts", "future", "result")
 
-    def __init__(self, change: Change[Any], future: asyncio.Future[Any]) -> None:
+    def __init__(self, change: Callable[[Any], Any], future: asyncio.Future[Any]) -> None:
         self.change = change
         self.future = future
         self.result: Any = None
@@ -121,7 +121,8 @@ class Writer:
         self._in_doubt: tuple[int, list[_Job]] | None = None  #: a commit that may have been made
         self._loop = asyncio.get_running_loop()
         self._gathered: deque[_Job] = deque()
-        self._queue: SimpleQueue[tuple[list[_Job], bool] | None] = SimpleQueue()
+        self._apart: deque[_Job] = deque()
+        self._queue: SimpleQueue[tuple[list[_Job], bool] | _Job | None] = SimpleQueue()
         self._idle = asyncio.Event()  #: no batch is under way; while one is, what is submitted gathers
         self._idle.set()
         self._closed = False
@@ -130,10 +131,17 @@ class Writer:
 
     def submit(self, change: Change[T]) -> asyncio.Future[T]:
         """Queue *change*; the future is done when it is on disk."""
+        return self._take(self._gathered, change)
+
+    def apart(self, work: Callable[[Connection], T]) -> asyncio.Future[T]:
+        """Queue *work*, to be done in the thread and in no transaction; changes wait until it is."""
+        return self._take(self._apart, work)
+
+    def _take(self, line: deque[_Job], work: Callable[[Any], T]) -> asyncio.Future[T]:
         if self._closed:
             raise StoreError("the database is closed: the server is stopping")
         future: asyncio.Future[T] = self._loop.create_future()
-        self._gathered.append(_Job(change, future))
+        line.append(_Job(work, future))
         if self._idle.is_set():
             self._idle.clear()
             self._loop.call_soon(self._turn)
@@ -147,7 +155,10 @@ class Writer:
         await self._loop.run_in_executor(None, self._thread.join)
 
     def _turn(self) -> None:
-        """Hand the next batch to the thread."""
+        """Hand the next batch, or what is done apart, to the thread."""
+        if self._apart:
+            self._queue.put(self._apart.popleft())
+            return
         batch = [self._gathered.popleft() for _ in range(min(len(self._gathered), _LARGEST_BATCH))]
         if batch:
             self._queue.put((batch, self._run_here(batch)))
@@ -168,12 +179,23 @@ class Writer:
 
     def _work(self) -> None:
         while (item := self._queue.get()) is not None:
+            if isinstance(item, _Job):
+                self._do_apart(item)
+                self._settle([item], self._next)
+                continue
             batch, ran = item
             if not (ran and self._finished(batch)):
                 self._commit(batch)
             self._settle(batch, self._next)
         if self._connection is not None:
             self._connection.close()
+
+    def _do_apart(self, job: _Job) -> None:
+        try:
+            job.result = job.change(self._connected())
+        except Exception as error:
+            self._reset(error)
+            _fail([job], error)
 
     def _finished(self, batch: list[_Job]) -> bool:
         """Commit what the event loop ran."""

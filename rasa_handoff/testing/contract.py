@@ -176,9 +176,9 @@ class BackendContract:
     async def test_an_answer_that_comes_too_late_is_a_chat_that_is_closed_again(
         self, tmp_path: Path, wire: Wire
     ) -> None:
-        async with self.on_stage(tmp_path, wire, open_timeout="500ms") as stage:
-            wire.stall(1.0)
-            handoff = await stage.request()
+        async with self.on_stage(tmp_path, wire, open_timeout="300ms") as stage:
+            with wire.held(when=lambda: self.requests(wire)):
+                handoff = await stage.request()
             assert (handoff.status, handoff.end_reason) == (Status.CLOSED, EndReason.FAILED)
             if self.endings(wire) is not None:
                 await stage.until(lambda: self.endings(wire))
@@ -186,10 +186,10 @@ class BackendContract:
     async def test_an_agent_who_is_faster_than_the_answer(self, stage: Stage, wire: Wire) -> None:
         if not self.early:
             pytest.skip("agents cannot act before the answer")
-        wire.stall(0.7)
-        opening = asyncio.create_task(stage.request())
-        await stage.until(lambda: self.requests(wire))
-        await self.accept(stage, await stage.handoff())
+        with wire.held(when=lambda: self.requests(wire)):
+            opening = asyncio.create_task(stage.request())
+            await stage.until(lambda: self.requests(wire))
+            await self.accept(stage, await stage.handoff())
         assert (await opening).status is Status.ACTIVE
         assert (await stage.handoff()).status is Status.ACTIVE
 

@@ -7,7 +7,7 @@ import itertools
 import logging
 import socket
 import time as real_time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from rasa_handoff.settings import read_section
 from rasa_handoff.store import deliveries, handoffs
 from rasa_handoff.switchboard import Receipt
 from rasa_handoff.testing.calls import Answered, Call
+from rasa_handoff.testing.waiting import until
 from rasa_handoff.web import logs
 from rasa_handoff.web.webhooks import WebhooksApi
 
@@ -167,17 +168,7 @@ class Stage:
         waiting = await self.runtime.store.read(deliveries.pending)
         return not any(delivery.target == "agent" for delivery in waiting)
 
-    async def until(self, true: Callable[[], Any], seconds: float = 5.0) -> None:
-        """Wait until something holds (or an awaited something); fail loudly when it does not."""
-        end = real_time.monotonic() + seconds
-        while True:
-            found = true()
-            if asyncio.iscoroutine(found):
-                found = await found
-            if found:
-                return
-            assert real_time.monotonic() < end, "it did not happen in time"
-            await asyncio.sleep(0.005)
+    until = staticmethod(until)
 
     def pass_time(self, seconds: float) -> None:
         """Move the clock, and wake what was waiting for that."""

@@ -6,7 +6,8 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -47,11 +48,31 @@ class _Trouble:
     hang_up: bool = False  #: take it, and close the connection without an answer
 
     def is_for(self, asked: Asked) -> bool:
-        method, _, path = self.path.rpartition(" ")
-        return method in ("", asked.method) and fnmatchcase(asked.path, path)
+        return _fits(asked, self.path)
 
 
 _NONE = _Trouble(path="")
+
+
+class _Hold:
+    """The first request to *path* after which *when* is true waits for its answer until this is over."""
+
+    def __init__(self, path: str, when: Callable[[], Any]) -> None:
+        self.over = threading.Event()
+        self._path = path
+        self._when = when
+        self._has_caught = False
+
+    def catches(self, asked: Asked) -> bool:
+        if not self._has_caught and _fits(asked, self._path) and self._when():
+            self._has_caught = True
+            return True
+        return False
+
+
+def _fits(asked: Asked, pattern: str) -> bool:
+    method, _, path = pattern.rpartition(" ")
+    return method in ("", asked.method) and fnmatchcase(asked.path, path)
 
 
 class Wire:
@@ -70,6 +91,7 @@ class Wire:
         self._troubles: list[_Trouble] = []
         self._lock = threading.Lock()
         self._over = threading.Event()
+        self._holds: list[_Hold] = []
         self._server: ThreadingHTTPServer | None = None
         self._port = port
 
@@ -91,6 +113,8 @@ class Wire:
         """Be unreachable: connections are refused, and open ones cut."""
         if self._server is not None:
             self._over.set()
+            for hold in self._holds:
+                hold.over.set()
             self._server.shutdown()
             self._server.server_close()
             self._server = None
@@ -122,6 +146,17 @@ class Wire:
     def stall(self, seconds: float, times: int = 1, path: str = "*") -> None:
         """Take the next requests to *path*, and answer late."""
         self._plan(times, _Trouble(path=path, seconds=seconds))
+
+    @contextmanager
+    def held(self, path: str = "*", when: Callable[[], Any] = lambda: True) -> Iterator[None]:
+        """Take the next request to *path* after which *when* is true, and answer it at the end of the block."""
+        hold = _Hold(path, when)
+        self._holds.append(hold)
+        try:
+            yield
+        finally:
+            self._holds.remove(hold)
+            hold.over.set()
 
     def hang_up(self, times: int = 1, path: str = "*") -> None:
         """Take the next requests to *path*, and close the connection without an answer."""
@@ -158,6 +193,9 @@ class Wire:
                 status, body = trouble.status, {}
                 asked = replace(asked, taken=False)
             self.asked.append(asked)
+            hold = next((each for each in self._holds if each.catches(asked)), None)
+        if hold is not None:
+            hold.over.wait()
         self._over.wait(trouble.seconds)
         if trouble.hang_up:
             handler.close_connection = True

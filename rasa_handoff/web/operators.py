@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
@@ -16,6 +16,7 @@ from rasa_handoff import model, signing
 from rasa_handoff import strict_json as read
 from rasa_handoff.errors import Malformed
 from rasa_handoff.faces import Faces
+from rasa_handoff.health import Condition
 from rasa_handoff.model import Delivery, EndReason, Handoff, Json, Line, Rating, new_handoff_id
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import deliveries, handoffs
@@ -59,14 +60,14 @@ class OperatorsApi:
     async def open(self, request: Request) -> HTTPResponse:
         runtime = self._require_token(request)
         asked = _request(await payload_of(request))
-        _require_known(asked.backend, runtime)
+        require_known(asked.backend, runtime)
         return self._answer(runtime, await runtime.opening.request(asked))
 
     async def call_back(self, request: Request) -> HTTPResponse:
         runtime = self._require_token(request)
         payload = await payload_of(request)
         handoff_id, asked = _callback_id(payload), _request(payload)
-        _require_known(asked.backend, runtime)
+        require_known(asked.backend, runtime)
         asked = replace(asked, callback=_contact(payload))
         return self._answer(runtime, await runtime.callbacks.leave(handoff_id, asked))
 
@@ -116,8 +117,14 @@ class OperatorsApi:
                 "waiting": counts["pending"],
                 "dead": counts["dead"],
                 "backends": list(runtime.backends),
+                "health": _health(await runtime.health.look()),
             }
         )
+
+
+def _health(condition: Condition) -> Json:
+    """Why ``/health`` says what it says."""
+    return {"ready": condition.is_ready, **asdict(condition)}
 
 
 def of_handoff(handoff: Handoff, faces: Faces) -> Json:
@@ -164,7 +171,12 @@ def _request(payload: Json) -> model.Request:
     )
 
 
-def _require_known(backend: str | None, runtime: Runtime) -> None:
+def require_known(backend: str | None, runtime: Runtime) -> None:
+    """Require *backend*, where one is asked for, to be in the settings.
+
+    Raises:
+        Malformed: it is not; says which are.
+    """
     if backend is not None and backend not in runtime.backends:
         raise Malformed(f"backend must be one of {', '.join(runtime.backends)}")
 

@@ -14,13 +14,14 @@ from sanic.response import HTTPResponse, redirect
 
 from rasa_handoff import signing
 from rasa_handoff import strict_json as read
+from rasa_handoff.changes import Changed, state_of
 from rasa_handoff.errors import Malformed, NotAuthentic, UnknownChat
+from rasa_handoff.inbox import Typed
 from rasa_handoff.live import Listener
 from rasa_handoff.model import EndReason, Handoff, Json, Person, Status
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import stream
 from rasa_handoff.store.stream import Entry
-from rasa_handoff.switchboard import Changed, Typed, state_of
 from rasa_handoff.web import sse
 from rasa_handoff.web.answers import Handler, add_route, as_json, nothing, payload_of
 from rasa_handoff.web.pages import Pages

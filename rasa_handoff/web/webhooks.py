@@ -11,7 +11,7 @@ from sanic.response import HTTPResponse, raw
 
 from rasa_handoff import backends
 from rasa_handoff.backends.base import Answer, Hook, Webhook
-from rasa_handoff.errors import NotAuthentic, UnknownChat, WebhookError
+from rasa_handoff.errors import NotAuthentic, StoreError, UnknownChat, WebhookError
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.web.answers import Handler, add_route, as_json, body_of
 
@@ -38,7 +38,17 @@ class WebhooksApi:
 
     def _taking(self, name: str, hook: Hook) -> Handler:
         async def take(request: Request, **path: str) -> HTTPResponse:
-            return await self._take(name, hook, request, path)
+            metrics = self._running().metrics
+            try:
+                answer = await self._take(name, hook, request, path)
+            except WebhookError as error:
+                metrics.answered(name, error.status)
+                raise
+            except StoreError:
+                metrics.answered(name, 503)
+                raise
+            metrics.answered(name, answer.status)
+            return answer
 
         return take
 

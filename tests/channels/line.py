@@ -7,6 +7,7 @@ import itertools
 import json
 import socket
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -24,12 +25,12 @@ from rasa_handoff.channels.intake import Intake
 from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.events import AgentJoined, AgentMessage, AgentTyping, Closed
 from rasa_handoff.gate import Gate
+from rasa_handoff.inbox import Typed
 from rasa_handoff.model import Handoff, Message, Person, Request, Status
 from rasa_handoff.reach import Reach
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.settings import read_section
 from rasa_handoff.store import deliveries, handoffs
-from rasa_handoff.switchboard import Typed
 from rasa_handoff.web.media import MediaApi
 from tests.stage import Stage
 
@@ -44,10 +45,13 @@ class Line(Stage):
     Args:
         channel: Rasa's.
         agent: Rasa's, with a bot loaded.
+        beside: other channels on the same server.
         section: our settings.
     """
 
-    def __init__(self, folder: Path, channel: InputChannel, agent: Agent, **section: Any) -> None:
+    def __init__(
+        self, folder: Path, channel: InputChannel, agent: Agent, beside: Sequence[InputChannel] = (), **section: Any
+    ) -> None:
         super().__init__(f"sqlite:///{folder}/handoff.db", folder, time.time)
         own = section.pop("channels", {})
         self.settings = read_section(
@@ -56,6 +60,7 @@ class Line(Stage):
             settings_models(),
         )
         self.channel = channel
+        self.inputs = [channel, *beside]
         self.agent = agent
         self._stack = ExitStack()
         self.url: str
@@ -70,8 +75,9 @@ class Line(Stage):
             now=time.time,
             public_url=settings.public_url,
             largest_file=settings.largest_file,
+            elsewhere=runtime.elsewhere,
         )
-        self.channels = Channels(lambda: [self.channel], around, settings.channels)
+        self.channels = Channels(lambda: self.inputs, around, settings.channels)
         runtime.opening.spoken = self.channels.spoken()
         self.intake = Intake(runtime.store, self.channels)
         dialogue = Dialogue(lambda: self.agent, runtime.store, runtime.switchboard, False)
@@ -84,7 +90,7 @@ class Line(Stage):
             settings,
             lambda handoff: runtime.outbox.nudge(handoff),
         )
-        self._stack.enter_context(self.gate.installed())
+        self._stand_before_the_bot()
         runtime.store.subscribe(Typed, lambda typed: runtime.later(0, reach.typing, typed))
         await runtime.open(reach)
         await self._serve()
@@ -92,11 +98,14 @@ class Line(Stage):
         await runtime.start()
         self._session = aiohttp.ClientSession()
 
+    def _stand_before_the_bot(self) -> None:
+        self._stack.enter_context(self.gate.installed())
+
     async def _serve(self) -> None:
         app = Sanic(f"line-{next(_NUMBERS)}", configure_logging=False)
         app.ctx.agent = self.agent
         # As Rasa does, before a loop runs: a channel may run one of its own meanwhile.
-        await asyncio.to_thread(register, [self.channel], app, "/webhooks/")
+        await asyncio.to_thread(register, self.inputs, app, "/webhooks/")
         blueprint = Blueprint("handoff_webhook", url_prefix="/webhooks/handoff")
         MediaApi(lambda: self.runtime, lambda file: self.channels.named(file.channel).open(file.reference)).add_to(
             blueprint
@@ -124,9 +133,11 @@ class Line(Stage):
 
     # -- what happens -------------------------------------------------------------------------
 
-    async def hook(self, body: Any = None, path: str = "webhook", **more: Any) -> tuple[int, str]:
+    async def hook(
+        self, body: Any = None, path: str = "webhook", to: InputChannel | None = None, **more: Any
+    ) -> tuple[int, str]:
         """A webhook of the service's: JSON, or ``data=`` for a form; its answer's status and body."""
-        url = f"{self.url}/webhooks/{self.channel.url_prefix()}/{path}"
+        url = f"{self.url}/webhooks/{(to or self.channel).url_prefix()}/{path}"
         more = more if body is None else {"data": json.dumps(body), **more}
         headers = {"Content-Type": "application/json", **more.pop("headers", {})} if body is not None else None
         headers = headers or more.pop("headers", None)
@@ -149,15 +160,19 @@ class Line(Stage):
     async def try_reply(self, handoff: Handoff, text: str) -> None:
         """The agent writes, and it has been tried to bring it to the user."""
         await self.happen(AgentMessage(chat_id=handoff.id, agent=BO, text=text))
+        await self._tried()
 
+    async def try_to_close(self, handoff: Handoff) -> None:
+        """The agent closes, and it has been tried to give the user back to the bot."""
+        await self.happen(Closed(chat_id=handoff.id))
+        await self._tried()
+
+    async def _tried(self) -> None:
         async def tried() -> bool:
             pending = await self.runtime.store.read(lambda tx: deliveries.pending(tx))
             return not any(each.target == "user" and not each.attempts for each in pending[:1])
 
-        end = time.monotonic() + 10
-        while not await tried():
-            assert time.monotonic() < end, "it was not tried in time"
-            await asyncio.sleep(0.01)
+        await self.until(tried)
 
     async def type(self, handoff: Handoff) -> None:
         await self.happen(AgentTyping(chat_id=handoff.id))
@@ -169,14 +184,11 @@ class Line(Stage):
     async def gone(self, handoff: Handoff) -> None:
         """Wait until nothing of *handoff* is on its way to the user."""
 
-        async def left() -> bool:
+        async def none_left() -> bool:
             pending = await self.runtime.store.read(lambda tx: deliveries.pending(tx))
-            return any(each.handoff_id == handoff.id and each.target == "user" for each in pending)
+            return not any(each.handoff_id == handoff.id and each.target == "user" for each in pending)
 
-        end = time.monotonic() + 10
-        while await left():
-            assert time.monotonic() < end, "it did not go out in time"
-            await asyncio.sleep(0.01)
+        await self.until(none_left)
 
     async def dead(self) -> list[str]:
         """Why what will never arrive does not, one line each."""

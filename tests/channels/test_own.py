@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rasa.core.agent import Agent
 from rasa.core.channels.callback import CallbackInput
-from rasa.core.channels.channel import CollectingOutputChannel, InputChannel, UserMessage
+from rasa.core.channels.channel import InputChannel, UserMessage
 from rasa.core.channels.rest import RestInput
 from rasa.core.channels.telegram import TelegramInput
 from rasa.utils.endpoints import EndpointConfig
@@ -22,7 +22,7 @@ from rasa_handoff.channels.rest import Mailbox, Rest
 from rasa_handoff.channels.telegram import Telegram
 from rasa_handoff.errors import UserUnreachable
 from rasa_handoff.events import AgentJoined
-from rasa_handoff.model import Attachment, Button, Card, Request
+from rasa_handoff.model import NO_CHANNEL, Attachment, Button, Card, Request
 from tests.channels.line import BO, Line
 from tests.own_channel import FileOutput, OwnInput
 from tests.servers import Sink
@@ -33,8 +33,8 @@ SITE = Button(title="Site", payload="", url="https://x.test")
 
 
 @asynccontextmanager
-async def line_of(channel: InputChannel, folder: Path, agent: Agent) -> AsyncIterator[Line]:
-    line = Line(folder, channel, agent)
+async def line_of(channel: InputChannel, folder: Path, agent: Agent, *beside: InputChannel) -> AsyncIterator[Line]:
+    line = Line(folder, channel, agent, beside)
     await line.up()
     try:
         yield line
@@ -180,17 +180,57 @@ class SignedIn(RestInput):
         return "signed_in"
 
 
+@pytest.mark.parametrize("named", ["rest", "signed_in", "our-app", None])
 async def test_what_waits_on_one_channel_is_not_for_who_takes_the_users_name_on_another(
-    tmp_path: Path, rasa_agent: Agent
+    tmp_path: Path, rasa_agent: Agent, named: str | None
 ) -> None:
-    async with line_of(SignedIn(), tmp_path, rasa_agent) as line:
+    """Whatever they call the channel that they write on."""
+    rest = RestInput()
+    async with line_of(SignedIn(), tmp_path, rasa_agent, rest) as line:
         handoff = await line.hand_over("una")
         await line.reply(handoff, "your new password is: bicycle")
-        stranger = CollectingOutputChannel()
-        await rasa_agent.handle_message(UserMessage("hm", stranger, "una", input_channel="rest"))
-        assert not [each for each in stranger.messages if "bicycle" in each.get("text", "")]
+        _, body = await line.hook({"sender": "una", "message": "hm", "input_channel": named}, to=rest)
+        assert "bicycle" not in body
         _, body = await line.hook({"sender": "una", "message": "hm"})
         assert "bicycle" in body
+
+
+async def test_what_waits_is_not_for_who_opens_the_next_handoff_under_the_users_name(
+    tmp_path: Path, rasa_agent: Agent
+) -> None:
+    rest = RestInput()
+    async with line_of(SignedIn(), tmp_path, rasa_agent, rest) as line:
+        handoff = await line.hand_over("una")
+        await line.reply(handoff, "your new password is: bicycle")
+        await line.close(handoff)
+        asked = await line.runtime.opening.request(Request(sender_id="una", channel="rest"))
+        await line.happen(AgentJoined(chat_id=asked.id, agent=BO))
+        await line.reply(asked, "it is Bo")
+        _, body = await line.hook({"sender": "una", "message": "hm"}, to=rest)
+        assert "it is Bo" in body
+        assert "bicycle" not in body
+        _, body = await line.hook({"sender": "una", "message": "hm"})
+        assert "bicycle" in body
+        assert "it is Bo" not in body
+
+
+class Nameless(Unreachable):
+    """Whose messages do not say by which channel they came, as Rasa does not ask for it."""
+
+    def blueprint(self, on_new_message: Any) -> Any:
+        async def take(message: UserMessage) -> None:
+            message.input_channel = None
+            await on_new_message(message)
+
+        return super().blueprint(take)
+
+
+async def test_a_channel_that_does_not_name_itself_gets_what_waits(tmp_path: Path, rasa_agent: Agent) -> None:
+    async with line_of(Nameless(tmp_path / "got"), tmp_path, rasa_agent) as line:
+        asked = await line.runtime.opening.request(Request(sender_id="una", channel=NO_CHANNEL))
+        await line.reply(await line.happen(AgentJoined(chat_id=asked.id, agent=BO)), "come by")
+        await say(line, "hello?")
+        assert "una: come by" in (tmp_path / "got").read_text().splitlines()
 
 
 async def test_a_client_that_gives_its_channel_a_name_of_its_own_gets_what_waits(
@@ -202,6 +242,24 @@ async def test_a_client_that_gives_its_channel_a_name_of_its_own_gets_what_waits
         await line.reply(handoff, "hello")
         _, body = await line.hook({"sender": "una", "message": "hm", "input_channel": "our-app"})
         assert "hello" in body
+
+
+# -- the bot's own turns --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("channel", "has_mailbox"), [(RestInput, True), (OwnInput, False)])
+async def test_a_turn_of_the_bot_costs_one_look_at_the_disk(
+    tmp_path: Path, rasa_agent: Agent, channel: Any, has_mailbox: bool
+) -> None:
+    made = channel() if has_mailbox else channel(tmp_path / "got")
+    async with line_of(made, tmp_path, rasa_agent) as line:
+        looked: list[str] = []
+        line.runtime.store._reader._raw.set_trace_callback(looked.append)  # type: ignore[attr-defined]
+        body = {"sender": "una", "message": "hello"} if has_mailbox else {"user": "una", "text": "hello"}
+        assert (await line.hook(body, path="webhook" if has_mailbox else "say"))[0] == 200
+        (look,) = [sql for sql in looked if "'una'" in sql]
+        assert ("handoff_stream" in look) is has_mailbox
+    assert await line.bot_heard("una") == ["hello"]
 
 
 # -- callback -------------------------------------------------------------------------------------

@@ -163,6 +163,10 @@ WORKING = {
 }
 
 
+SILENCE = 0.3  #: seconds without a request to a service, after which none is expected
+LONGEST_WAIT = 20.0  #: seconds that one side may be behind the other
+
+
 # -- the two servers --------------------------------------------------------------------------
 
 
@@ -187,24 +191,9 @@ class Side:
         self.bot.rasa.stop()
         self.internet.down()
 
-    def drive(self, channel: str) -> Transcript:
-        """Post all there is for *channel*, one after the other."""
-        found = Transcript()
-        for post in POSTS[channel]:
-            before = len(self.internet.asked)
-            answer = post.to(self.bot.url, channel)
-            self._settle()
-            found.answers[post.why] = described(answer)
-            found.arrived[post.why] = [arrival(each) for each in self.internet.asked[before:] if is_of_note(each)]
-        return found
-
-    def _settle(self) -> None:
-        """Some channels answer first and then talk to their service; wait until nothing has come for a while."""
-        seen, since = len(self.internet.asked), time.monotonic()
-        while time.monotonic() - since < 0.2:
-            time.sleep(0.02)
-            if len(self.internet.asked) != seen:
-                seen, since = len(self.internet.asked), time.monotonic()
+    def arrived(self) -> list[Asked]:
+        """What its services were asked, but for what is of no note."""
+        return [each for each in list(self.internet.asked) if is_of_note(each)]
 
 
 @dataclass
@@ -213,6 +202,33 @@ class Transcript:
 
     answers: dict[str, Any] = field(default_factory=dict)
     arrived: dict[str, list[Any]] = field(default_factory=dict)
+
+
+def drive(sides: tuple[Side, Side], channel: str) -> tuple[Transcript, Transcript]:
+    """Post all there is for *channel* to both, one after the other."""
+    found = Transcript(), Transcript()
+    with ThreadPoolExecutor() as pool:
+        for post in POSTS[channel]:
+            before = [len(side.arrived()) for side in sides]
+            answers = list(pool.map(lambda side, post=post: post.to(side.bot.url, channel), sides))
+            settle(sides, before)
+            for side, answer, known, transcript in zip(sides, answers, before, found, strict=True):
+                transcript.answers[post.why] = described(answer)
+                transcript.arrived[post.why] = [arrival(each) for each in side.arrived()[known:]]
+    return found
+
+
+def settle(sides: tuple[Side, Side], before: list[int]) -> None:
+    """Wait until as much has come to both, and nothing for a while: some channels answer first and then talk."""
+
+    def came() -> list[int]:
+        return [len(side.arrived()) - known for side, known in zip(sides, before, strict=True)]
+
+    seen, since, end = came(), time.monotonic(), time.monotonic() + LONGEST_WAIT
+    while time.monotonic() - since < SILENCE or (seen[0] != seen[1] and time.monotonic() < end):
+        time.sleep(0.02)
+        if (now := came()) != seen:
+            seen, since = now, time.monotonic()
 
 
 def without_plugin(credentials: Path) -> None:
@@ -261,8 +277,7 @@ SPEAK = set(POSTS) - {"hangouts", "rasa", "rest", "twilio_voice"}  #: where the 
 @pytest.mark.parametrize("channel", POSTS)
 def test_a_channel_answers_and_sends_the_same(sides: tuple[Side, Side], channel: str) -> None:
     """Status, headers and body of every answer, and every request to the service behind the channel."""
-    with ThreadPoolExecutor() as pool:
-        without, with_plugin = pool.map(lambda side: side.drive(channel), sides)
+    without, with_plugin = drive(sides, channel)
     assert with_plugin.answers == without.answers
     assert with_plugin.arrived == without.arrived
     if channel in SPEAK:  # or the comparison would compare nothing

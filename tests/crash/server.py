@@ -86,7 +86,7 @@ def make(folder: Path, sink: ToSink, database: str = "") -> Sanic:
     async def event(request: HttpRequest) -> HTTPResponse:
         said = request.json
         event = AgentMessage(chat_id=said["chat_id"], event_id=said["id"], text=said["id"])
-        await runtime.switchboard.apply("desk", event)
+        await runtime.inbox.apply("desk", event)
         return json({})
 
     @app.get("/waiting")

@@ -39,6 +39,7 @@ HOSTS = (
     "callback.example",
     "chat.example",
     "enterprise.example",
+    "files.example",
     "mattermost.example",
 )
 

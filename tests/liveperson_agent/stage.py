@@ -18,6 +18,7 @@ from rasa_handoff.liveperson_agent.chats import Chats
 from rasa_handoff.liveperson_agent.session import WHO, Session
 from rasa_handoff.liveperson_agent.settings import ChannelSettings
 from rasa_handoff.settings import read_channel
+from rasa_handoff.testing.waiting import until
 from tests.liveperson_agent.vendor import ACCOUNT, CLIENT, PASSWORD, SECRET, USER, LivePerson
 
 FASTER = 200.0  #: their pauses pass so much faster
@@ -105,12 +106,7 @@ class Stage:
         self.chats.session._login = None
         await self.down()
 
-    async def until(self, true: Callable[[], Any], seconds: float = 5.0) -> Any:
-        end = time.monotonic() + seconds
-        while not (found := true()):
-            assert time.monotonic() < end, "it did not happen in time"
-            await asyncio.sleep(0.005)
-        return found
+    until = staticmethod(until)
 
 
 def section(vendor: LivePerson, **settings: Any) -> dict[str, Any]:

@@ -69,9 +69,12 @@ async def test_the_bot_has_left(agent: Stage, vendor: LivePerson, plugin: Plugin
 
 async def test_what_the_bot_said_before_comes_before(agent: Stage, vendor: LivePerson, plugin: Plugin) -> None:
     chat, ours = await held(agent, vendor)
-    vendor.wire.stall(0.2, path="POST */events")
-    await ours.say(lines.line("One moment, I am getting a person."))
-    await plugin.request(ours.sender_id)
+    with vendor.wire.held("POST */events"):
+        await ours.say(lines.line("One moment, I am getting a person."))
+        asking = asyncio.create_task(plugin.request(ours.sender_id))
+        await agent.until(lambda: "One moment" in chat.lines("agent")[-1])
+        assert chat.transferred_to is None
+    await asking
     transferred = next(event["@id"] for event in chat.events if event.get("systemMessageId") == 15)
     line = next(event["@id"] for event in chat.events if "One moment" in event.get("text", ""))
     assert int(line) < int(transferred)

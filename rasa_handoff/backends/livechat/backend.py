@@ -17,16 +17,17 @@ from rasa_handoff.backends.http import Http
 from rasa_handoff.backends.livechat import reading, saying, webhooks
 from rasa_handoff.backends.livechat.accounts import NAME, Accounts
 from rasa_handoff.backends.livechat.api import LARGEST_FILE, CustomerApi
-from rasa_handoff.backends.livechat.customers import Customers
+from rasa_handoff.backends.livechat.customers import Customers, customer_of
 from rasa_handoff.backends.livechat.following import Following
 from rasa_handoff.backends.livechat.hearing import Hearing
 from rasa_handoff.backends.livechat.opening import Opening
 from rasa_handoff.backends.livechat.people import People
+from rasa_handoff.backends.livechat.pressing import Press, may_press, press_in
 from rasa_handoff.backends.livechat.settings import LiveChatSettings
 from rasa_handoff.backends.user_files import UserFiles
-from rasa_handoff.errors import BackendError, FetchError, Malformed, NotAuthentic, TemporaryError
-from rasa_handoff.model import Attachment, EndReason, Handoff, Json, Message, Request
-from rasa_handoff.store import handoffs
+from rasa_handoff.errors import BackendError, ChatGone, FetchError, Malformed, NotAuthentic, TemporaryError
+from rasa_handoff.model import Attachment, EndReason, Handoff, Json, Message, Rating, Request
+from rasa_handoff.store import handoffs, messages
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,8 @@ class LiveChat(Backend):
         if _key(handoff) not in self._certain and await self._has_arrived(handoff, message):
             self._is_certain(handoff)
             return
-        body = {"chat_id": handoff.chat_id, "event": await self._event_of(handoff, message)}
+        event = await self._event_of(handoff, message)
+        body = {"chat_id": handoff.chat_id, "event": event}
         self._certain.discard(_key(handoff))  # without an answer it may have arrived all the same
         await self._api.call("bring a message", handoff.sender_id, "send_event", body)
         self._is_certain(handoff)
@@ -115,12 +117,48 @@ class LiveChat(Backend):
 
     async def _event_of(self, handoff: Handoff, part: Message) -> Json:
         if not part.attachments:
-            return saying.message_event(part.text, part.id)
+            press = await self._press(handoff, part)
+            return saying.answer_event(press, part.id) if press else saying.message_event(part.text, part.id)
         medium = part.attachments[0]
         url = await self._uploaded(handoff, medium) if self.settings.upload else None
         if url is None:
             return saying.message_event(saying.link_of(medium), part.id)
         return saying.file_event(url, part.id)
+
+    async def _press(self, handoff: Handoff, part: Message) -> Press | None:
+        """The button of a rich message that the user has pressed, told to LiveChat; None: they wrote something."""
+        said = await self.around.store.read(lambda tx: messages.of(tx, handoff.id))
+        if not may_press(said, part.text):
+            return None
+        chat_id, sender_id = handoff.chat_id or "", handoff.sender_id
+        thread = await self._api.thread(sender_id, chat_id, handoff.notes.get("thread_id"))
+        customer = await self.around.store.read(lambda tx: customer_of(tx, sender_id))
+        press = press_in(thread or {}, customer.id if customer else None, part.text)
+        if press is not None:
+            await self._tell_press(handoff, press)
+        return press
+
+    async def _tell_press(self, handoff: Handoff, press: Press) -> None:
+        """Mark the button; without it the answer says by itself which one was pressed."""
+        body = press.as_postback(handoff.chat_id or "")
+        try:
+            await self._api.call("press a button", handoff.sender_id, "send_rich_message_postback", body)
+        except (TemporaryError, ChatGone):
+            raise
+        except BackendError as error:
+            log.info("livechat.not_marked id=%s %s", handoff.id, error)
+
+    async def rate(self, handoff: Handoff, rating: Rating) -> None:
+        thread_id = handoff.notes.get("thread_id") or await self._newest_thread(handoff)
+        where = {"chat_id": handoff.chat_id, "thread_id": thread_id}
+        body = {**where, "properties": saying.rating_of(rating)}
+        await self._api.call("rate a chat", handoff.sender_id, "update_thread_properties", body)
+
+    async def _newest_thread(self, handoff: Handoff) -> str:
+        thread = await self._api.thread(handoff.sender_id, handoff.chat_id or "")
+        if thread is None:
+            raise BackendError(self.name, "rate a chat", detail="there is no thread to rate")
+        return read.text(thread, "id", max_length=reading.LONGEST_ID)
 
     async def _uploaded(self, handoff: Handoff, medium: Attachment) -> str | None:
         """The medium's address at LiveChat; None where it cannot be had, or they do not take it."""

@@ -11,7 +11,8 @@ from rasa_handoff.backends.livechat.accounts import NAME, Accounts, Customer
 from rasa_handoff.backends.livechat.settings import LiveChatSettings
 from rasa_handoff.backends.tokens import Token
 from rasa_handoff.errors import BackendError, TemporaryError
-from rasa_handoff.store import Store, Tx, kept
+from rasa_handoff.store import Missed, Store, Tx, kept
+from rasa_handoff.store.users import Erased
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +35,8 @@ def sender_of(tx: Tx, customer_id: str) -> str | None:
 
 
 def _keep(tx: Tx, sender_id: str, customer: Customer, now: float) -> None:
-    kept.put(tx, _CUSTOMERS, sender_id, {"id": customer.id, "cookies": customer.cookies}, now)
-    kept.put(tx, _USERS, customer.id, {"sender_id": sender_id}, now)
+    kept.put(tx, _CUSTOMERS, sender_id, {"id": customer.id, "cookies": customer.cookies}, now, sender_id)
+    kept.put(tx, _USERS, customer.id, {"sender_id": sender_id}, now, sender_id)
 
 
 def _keep_on(tx: Tx, sender_id: str, now: float) -> None:
@@ -65,6 +66,11 @@ class Customers:
         self._now = now
         self._places = asyncio.Semaphore(_AT_ONCE)
         self._known: dict[str, _Known] = {}
+        store.subscribe(Erased, self._forget)
+        store.subscribe(Missed, lambda missed: self._known.clear())  # others may have been erased meanwhile
+
+    def _forget(self, erased: Erased) -> None:
+        self._known.pop(erased.sender_id, None)
 
     async def token(self, sender_id: str, instead_of: str | None = None) -> str:
         """The token of this user's customer; a new one where the API refused *instead_of*.

@@ -127,11 +127,11 @@ class Hearing:
 
     def said(self, tx: Tx, said: AgentMessage, *, edited: bool) -> None:
         """`say`, inside a transaction."""
-        scope, now = f"{NAME} words:{said.chat_id}", self._around.now()
+        scope, now = f"{NAME}:{said.chat_id}", self._around.now()
         words = f"{said.event_id} {hashlib.sha256(said.text.encode()).hexdigest()}"
-        if not messages.first_sight(tx, scope, words, now):
+        if not messages.first_sight(tx, scope, f"words {words}", now):
             return
-        if messages.first_sight(tx, scope, said.event_id or "", now):
+        if messages.first_sight(tx, scope, f"words {said.event_id}", now):
             self._around.applied(tx, NAME, said)
         elif edited and self._settings.edited_text:
             text = self._settings.edited_text.replace("{text}", said.text)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from rasa_handoff.backends import sources
+from rasa_handoff.backends.livechat.pressing import Press
 from rasa_handoff.backends.livechat.settings import LiveChatSettings
-from rasa_handoff.model import Attachment, Handoff, Json, Message, Request
+from rasa_handoff.model import Attachment, Handoff, Json, Message, Rating, Request
 from rasa_handoff.pieces import in_utf8, pieces
 
 LONGEST_TEXT = 16_000  #: bytes; they take 16 kB
@@ -55,6 +56,11 @@ def message_event(text: str, custom_id: str) -> Json:
     return {"type": "message", "text": text, "recipients": "all", "custom_id": custom_id}
 
 
+def answer_event(press: Press, custom_id: str) -> Json:
+    """What a pressed button says."""
+    return {**message_event(press.text, custom_id), "postback": press.in_message()}
+
+
 def file_event(url: str, custom_id: str) -> Json:
     return {"type": "file", "url": url, "recipients": "all", "custom_id": custom_id}
 
@@ -73,6 +79,16 @@ def parts_of(message: Message) -> list[Message]:
 def id_of(name: str, number: int) -> str:
     """The id of a part: of the first that of the whole; the same each time it is sent."""
     return str(uuid.uuid5(uuid.NAMESPACE_OID, f"{name} {number}")) if number else name
+
+
+def rating_of(rating: Rating) -> Json:
+    """Thumbs up or down, as their chats are rated; the comment has what that leaves out.
+
+    https://platform.text.com/docs/messaging/references/default-properties#rating (read 2026-11)
+    """
+    good = rating.stars >= 4 or (rating.stars == 3 and rating.resolved is True)
+    settled = {True: ", settled", False: ", not settled", None: ""}[rating.resolved]
+    return {"rating": {"score": int(good), "comment": f"{rating.stars} of 5{settled}"}}
 
 
 def link_of(medium: Attachment) -> str:

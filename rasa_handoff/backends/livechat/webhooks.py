@@ -160,7 +160,8 @@ def _require(settings: LiveChatSettings, everything: Settings) -> None:
     }
     missing = [name for name, value in found.items() if not value]
     if missing:
-        faults = [f"{name}: is missing; webhooks cannot be registered without it" for name in missing]
+        why = f"is missing; webhooks cannot be registered without it (see docs/backends/{NAME}.md)"
+        faults = [f"{name}: {why}" for name in missing]
         raise ConfigError(faults, cannot="this cannot be done")
 
 

@@ -105,7 +105,7 @@ class LivePerson(Backend):
         wanted = requests.conversation(self.settings, request)
         conversation = await self._connector.converse(consumer, wanted, OPEN_TIMEOUT)
         self._order.begin(conversation)
-        await self._keep(consumer, conversation)
+        await self._keep(consumer, conversation, handoff.sender_id)
         try:
             await self._tell_transcript(consumer, conversation, request)
         except BackendError:
@@ -124,9 +124,9 @@ class LivePerson(Backend):
         if former is not None:
             await self._end("end the former conversation", consumer, former["conversation"])
 
-    async def _keep(self, consumer: str, conversation: str) -> None:
+    async def _keep(self, consumer: str, conversation: str, sender_id: str) -> None:
         body, now = {"conversation": conversation}, self.around.now()
-        await self.around.store.write(lambda tx: kept.put(tx, _KEPT, consumer, body, now))
+        await self.around.store.write(lambda tx: kept.put(tx, _KEPT, consumer, body, now, sender_id))
 
     async def _end(self, doing: str, consumer: str, conversation: str) -> None:
         """End a conversation, as far as it can be done now."""
@@ -151,10 +151,10 @@ class LivePerson(Backend):
     async def _note_number(self, handoff: Handoff, dialog: str, sequence: object, message: Message) -> None:
         """Remember what they call a message that they have taken; without it nothing is missing but a mark."""
         number, name = f"{dialog}:{sequence}", files.whole_id(message)
-        note = partial(receipts.keep, conversation=handoff.chat_id or "", number=number, message_id=name)
+        note = partial(receipts.keep, number=number, message_id=name, sender_id=handoff.sender_id)
         if isinstance(sequence, int):
             with suppress(StoreError):  # it is there, and must not be sent again
-                await self.around.store.write(partial(note, now=self.around.now()))
+                await self.around.store.write(partial(note, conversation=handoff.chat_id or "", now=self.around.now()))
 
     async def _picture(self, consumer: str, dialog: str, message: Message) -> Json | None:
         """The message with its picture brought to them; None where only a link will do."""

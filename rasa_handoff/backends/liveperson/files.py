@@ -5,12 +5,10 @@ https://developers.liveperson.com/connector-api-examples-file-sharing.html (read
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import urlsplit
 
-from rasa_handoff.attachments import as_line
+from rasa_handoff.attachments import as_line, ending_of
 from rasa_handoff.backends.liveperson.requests import LONGEST_TEXT
 from rasa_handoff.model import Attachment, Message
 from rasa_handoff.pieces import pieces
@@ -31,16 +29,8 @@ def may_be_taken(attachment: Attachment) -> bool:
     """Whether it is worth a look: what is called a picture, unless its name says that it is of another kind."""
     if attachment.mime and attachment.mime.startswith("image/"):
         return attachment.mime.partition(";")[0].strip()[6:].lower() in _ENDINGS
-    ending = _ending(attachment)
+    ending = ending_of(attachment)
     return ending in _ENDINGS if ending else attachment.kind == "image"
-
-
-def _ending(attachment: Attachment) -> str | None:
-    for name in (attachment.name or "", urlsplit(attachment.url).path):
-        found = re.search(r"\.([A-Za-z0-9]{2,5})$", name)
-        if found:
-            return found[1].lower()
-    return None
 
 
 def parts_of(message: Message, *, upload: bool) -> Sequence[Message]:

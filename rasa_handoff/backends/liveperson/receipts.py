@@ -12,10 +12,10 @@ _KEPT = "liveperson sent"  #: our names of messages by their numbers, for each c
 _MOST = 20  #: messages of a conversation
 
 
-def keep(tx: Tx, conversation: str, number: str, message_id: str, now: float) -> None:
+def keep(tx: Tx, conversation: str, number: str, message_id: str, now: float, sender_id: str) -> None:
     """The message has this *number*, ``<dialog>:<sequence>``."""
     sent = {**(kept.get(tx, _KEPT, conversation) or {}), number: message_id}
-    kept.put(tx, _KEPT, conversation, dict(list(sent.items())[-_MOST:]), now)
+    kept.put(tx, _KEPT, conversation, dict(list(sent.items())[-_MOST:]), now, sender_id)
 
 
 def forget(tx: Tx, conversation: str) -> None:

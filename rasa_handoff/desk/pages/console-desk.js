@@ -67,7 +67,8 @@ export class Desk extends EventTarget {
     try {
       this.#putTalk(talk, await api.chat(id));
     } catch (error) {
-      Object.assign(talk, { fresh: false, problem: error });
+      const forgotten = error.status === 404 ? { messages: new Map(), transcript: null, parameters: {} } : {};
+      Object.assign(talk, { fresh: false, problem: error, ...forgotten });
     }
     this.changed();
   }

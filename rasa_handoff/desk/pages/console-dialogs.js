@@ -75,6 +75,7 @@ export class CloseDialog extends FormDialog {
 /** Asks whom a chat goes to. */
 export class PassDialog extends FormDialog {
   #choices = document.querySelector("#pass-choices");
+  #nobody = document.querySelector("#pass-nobody");
 
   constructor() {
     super("#pass-dialog");
@@ -87,6 +88,8 @@ export class PassDialog extends FormDialog {
       a.presence === b.presence ? a.name.localeCompare(b.name) : a.presence === "online" ? -1 : 1,
     );
     this.#choices.replaceChildren(queueChoice(), ...others.map(agentChoice));
+    this.#nobody.textContent = whyNobody(others);
+    this.#nobody.hidden = this.#nobody.textContent === "";
     this.ask(() => pass(this.form.elements.agent.value || null));
   }
 }
@@ -112,6 +115,13 @@ export class HelpDialog extends FormDialog {
   open() {
     this.ask(null);
   }
+}
+
+// Why nobody of the team can be chosen; empty when somebody can.
+function whyNobody(others) {
+  if (others.length === 0) return "You are the only agent at this desk. Whoever runs the bot can add colleagues.";
+  const away = others.every(({ presence }) => presence !== "online");
+  return away ? "None of your colleagues is online. The chat goes to whoever comes online first and accepts it." : "";
 }
 
 function queueChoice() {

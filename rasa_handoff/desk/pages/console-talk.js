@@ -143,6 +143,7 @@ function buildMessage(message) {
     make(
       "div",
       { class: "bubble" },
+      message.edited ? make("p", { class: "message-edited" }, "Edited message") : null,
       message.text ? make("p", { class: "message-text", dir: "auto" }, ...richText(message.text)) : null,
       ...(message.attachments ?? []).map(attachmentOf),
     ),

@@ -17,13 +17,17 @@ from rasa_handoff.testing.wire import Asked, Response
 class Heard:
     """What a request of the bot's side means to the agents."""
 
-    what: Literal["opened", "said", "ended"]
+    what: Literal["opened", "said", "ended", "told"]  #: told: nothing for an agent to do
     chat: str
-    text: str = ""
+    text: str = ""  #: what the user wrote, or the note to the agent; told: a line that a person is to read
 
 
 class AgentSide:
     """One agent system. Each module of this package has one, called ``Side``."""
+
+    page: str | None = (
+        None  #: the path, here, of a page on which to be the user; None: users come from the bot's channels
+    )
 
     def __init__(self) -> None:
         self.ours = secrets.token_urlsafe(24)  #: what the bot presents to us
@@ -33,12 +37,16 @@ class AgentSide:
         """The backend's settings, for a bot that is to speak to us at *url*."""
         raise NotImplementedError
 
+    def channels(self, url: str) -> Json:
+        """What else the bot's credentials.yml needs, by channel."""
+        return {}
+
     def answer(self, asked: Asked) -> Response:
         """What the bot gets for its request: a status, a body and perhaps headers."""
         return 200, {}
 
     def hear(self, asked: Asked) -> Heard | None:
-        """What the request means; None: nothing that an agent would do something about."""
+        """What a request that was taken means; None: nothing that is worth telling."""
         raise NotImplementedError
 
     def is_news(self, asked: Asked, body: Any) -> bool:

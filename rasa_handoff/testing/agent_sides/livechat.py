@@ -102,6 +102,8 @@ class Side(AgentSide):
         action = asked.path.rpartition("/")[2]
         if action in ("start_chat", "resume_chat"):
             return Heard(what="opened", chat=self._chats[self._customer(asked)]["id"])
+        if action == "deactivate_chat":
+            return Heard(what="ended", chat=asked.json["id"])
         if action == "send_event":
             return Heard(what="said", chat=asked.json["chat_id"], text=asked.json["event"].get("text", ""))
         return None

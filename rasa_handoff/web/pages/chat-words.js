@@ -1,14 +1,14 @@
 // The sentences of the page.
 
 const ENDS = {
-  agent_closed: "The chat was ended",
-  user_left: "You ended the chat",
-  not_accepted: "Nobody could take the chat in time",
-  agent_silent: "There was no answer for too long",
-  agent_left: "The other side has left",
-  user_idle: "Nothing was written for a while",
+  agent_closed: "The chat was ended.",
+  user_left: "You ended the chat.",
+  not_accepted: "Nobody could take the chat in time.",
+  agent_silent: "There was no answer for too long.",
+  agent_left: "The other side has left.",
+  user_idle: "Nothing was written for a while.",
 };
-const OVER = "The chat has ended";
+const OVER = "The chat has ended.";
 
 /** With whom the user talks: `{name, more, kind}`. */
 export function whom(state) {
@@ -23,7 +23,6 @@ function patience({ queue_position: position, queue_minutes: minutes }) {
 }
 
 function place(position) {
-  if (position === 1) return "You are next";
   return position ? `You are number ${position}` : "Waiting for a person";
 }
 
@@ -38,10 +37,10 @@ export function change(before, after) {
 
 const NOT_YET = { status: null, agent: null };
 const CHANGES = {
-  queued: (was) => (was.status === "active" ? "Back in the queue" : null),
+  queued: (was) => (was.status === "active" ? "You are back in the queue." : null),
   active: (was, is) => {
-    if (was.status !== "active") return `${agentOf(is)} has joined`;
-    return agentOf(was) === agentOf(is) ? null : `${agentOf(is)} has taken over`;
+    if (was.status !== "active") return `${agentOf(is)} has joined.`;
+    return agentOf(was) === agentOf(is) ? null : `${agentOf(is)} has taken over.`;
   },
   closed: (was, is) => (["queued", "active"].includes(was.status) ? (ENDS[is.end_reason] ?? OVER) : null),
 };

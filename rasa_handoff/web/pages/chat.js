@@ -9,7 +9,7 @@ import { initials } from "./page-face.js";
 import { Follow } from "./page-scroll.js";
 import { Typing } from "./page-typing.js";
 
-const SUGGESTIONS = ["Hello", "What are your opening hours?", "I want to talk to a person"];
+const SUGGESTIONS = ["Hello", "I want to talk to a person"]; // what any bot with this plugin has an answer to
 const SHORTLY = 300;
 
 const conversation = new Conversation();

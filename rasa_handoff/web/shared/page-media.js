@@ -9,6 +9,7 @@ export function attachmentOf({ url, kind, name }) {
   const label = name || LABELS[kind] || "File";
   const address = webAddress(withServer(url));
   if (!address) return make("p", { class: "soft" }, `${label} (cannot be shown)`);
+  if (kind === "location") return placeLink(address, name);
   const mayLoad = address.startsWith("https:") || address.startsWith(`${location.origin}/`);
   const show = mayLoad ? (SHOWN[kind] ?? fileLink) : fileLink;
   return show(address, label);
@@ -34,6 +35,25 @@ function fileLink(address, label) {
   anchor.classList.add("attachment");
   anchor.prepend(icon("file"));
   return anchor;
+}
+
+// Latitude and longitude, as the addresses of maps have them. The map itself is loaded only by whoever follows the link.
+const DEGREES = /(?<![\d.])(-?\d{1,2}\.\d+)(?:,|%2C|\/|&mlon=)(-?\d{1,3}\.\d+)/iu;
+
+function placeLink(address, name) {
+  const [, latitude, longitude] = address.match(DEGREES) ?? [];
+  const where = latitude ? `${Number(latitude).toFixed(5)}, ${Number(longitude).toFixed(5)}` : webHost(address);
+  const title = name && !/^[-\d., ]+$/u.test(name) ? name : LABELS.location;
+  const words = make("span", {}, make("bdi", {}, title), make("span", { class: "place-where" }, where));
+  const anchor = link(address, words);
+  anchor.classList.add("place");
+  anchor.title = "Open the map";
+  anchor.prepend(icon("place"));
+  return anchor;
+}
+
+function webHost(address) {
+  return new URL(address).host;
 }
 
 /** An image in a message. */

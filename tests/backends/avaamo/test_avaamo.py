@@ -427,10 +427,10 @@ async def test_waiting_requests_can_be_retrieved(live: BackendContract, stage: S
 
 
 async def test_a_request_can_be_retrieved_while_it_is_being_sent(stage: Stage, wire: Wire) -> None:
-    wire.stall(0.5)
-    opening = asyncio.create_task(stage.request())
-    await stage.until(lambda: wire.asked)
-    (found,) = await get_requests(stage)
+    with wire.held():
+        opening = asyncio.create_task(stage.request())
+        await stage.until(lambda: wire.asked)
+        (found,) = await get_requests(stage)
     assert found["uuid"] == (await opening).id
 
 
@@ -528,10 +528,10 @@ async def test_ending_before_accepting_is_a_rejection(live: BackendContract, sta
 
 
 async def test_rejecting_before_the_request_is_answered(live: BackendContract, stage: Stage, wire: Wire) -> None:
-    wire.stall(0.5)
-    opening = asyncio.create_task(stage.request())
-    await stage.until(lambda: wire.asked)
-    assert (await live.ask(stage, live.closing(await stage.handoff()))).status == 204
+    with wire.held():
+        opening = asyncio.create_task(stage.request())
+        await stage.until(lambda: wire.asked)
+        assert (await live.ask(stage, live.closing(await stage.handoff()))).status == 204
     handoff = await opening
     assert (handoff.status, handoff.end_reason) == (Status.CLOSED, EndReason.REJECTED)
 

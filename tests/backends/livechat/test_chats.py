@@ -17,8 +17,8 @@ from rasa_handoff.backends.livechat import backend as livechat
 from rasa_handoff.backends.livechat.backend import LiveChat
 from rasa_handoff.backends.livechat.following import pause
 from rasa_handoff.backends.user_files import UserFiles
-from rasa_handoff.model import Attachment, EndReason, Handoff, Json, Line, Status
-from rasa_handoff.store import deliveries
+from rasa_handoff.model import Attachment, EndReason, Handoff, Json, Line, Rating, Status
+from rasa_handoff.store import deliveries, users
 from rasa_handoff.testing import Stage, Wire, on_stage
 from tests.backends.livechat.test_livechat import SECRETS, section, signed
 from tests.backends.livechat.vendor import (
@@ -287,14 +287,14 @@ class TestTheSecondChat:
     ) -> None:
         first = await talking(polling, vendor)
         await polling.until(lambda: len(asked(wire, "list_threads")) > 2)
-        wire.stall(0.5, path="*/list_threads")
-        vendor.write(first.chat_id or "", "too late")
-        vendor.end(first.chat_id or "")
-        looks = len(asked(wire, "list_threads"))
-        await polling.until(lambda: len(asked(wire, "list_threads")) > looks)
-        await polling.runtime.switchboard.close(EndReason.USER_LEFT, handoff_id=first.id)
-        await polling.until(lambda: "settle" in [each.kind for _, each in polling.to_user])
-        second = await polling.request()
+        with wire.held("*/list_threads"):
+            vendor.write(first.chat_id or "", "too late")
+            vendor.end(first.chat_id or "")
+            looks = len(asked(wire, "list_threads"))
+            await polling.until(lambda: len(asked(wire, "list_threads")) > looks)
+            await polling.runtime.switchboard.close(EndReason.USER_LEFT, handoff_id=first.id)
+            await polling.until(lambda: "settle" in [each.kind for _, each in polling.to_user])
+            second = await polling.request()
         assert (second.chat_id, second.status) == (first.chat_id, Status.QUEUED)
         await polling.until(lambda: first.id not in polling.backend._following._pollers._pollers)
         assert (await polling.handoff()).id == second.id
@@ -341,6 +341,27 @@ class TestCustomers:
         assert cookies[0] is None
         assert f"__lc_cid={first}" in (cookies[1] or "")
         assert len(vendor.customers) == 1
+
+    async def test_who_is_erased_comes_as_somebody_else(self, tmp_path: Path, wire: Wire, vendor: Vendor) -> None:
+        """Nothing is left that says who they were, and agents' answers reach them as ever."""
+        async with staged(tmp_path, wire) as stage:
+            first = await talking(stage, vendor)
+            customer = chat_of(vendor).customer
+            await stage.ask(signed(vendor.end(first.chat_id or "")))
+            await stage.until(lambda: "settle" in [each.kind for _, each in stage.to_user])
+            await stage.runtime.switchboard.settled(first)
+            erasure = await stage.runtime.eraser.erase("ann")
+            assert [(chat.backend, chat.chat_id) for chat in erasure.elsewhere] == [("livechat", first.chat_id)]
+            tables = [place.table for place in users.PLACES.values()]
+            found = [await stage.runtime.store.read(lambda tx, t=t: tx.all(f"SELECT * FROM {t}", {})) for t in tables]
+            assert found == [[]] * len(tables)
+            second = await talking(stage, vendor)
+            again = vendor.chats[second.chat_id or ""].customer
+            assert again != customer
+            await stage.ask(signed(vendor.write(second.chat_id or "", "an echo", agent=again)))
+            await stage.ask(signed(vendor.write(second.chat_id or "", "welcome back")))
+            await stage.until(lambda: "welcome back" in stage.heard())
+            assert "an echo" not in stage.heard()
 
     async def test_who_is_in_a_chat_is_not_forgotten(self, tmp_path: Path, wire: Wire, vendor: Vendor) -> None:
         patience = {"accept": "9d", "agent_reply": "9d", "user_idle": "9d"}
@@ -580,14 +601,14 @@ class TestSending:
         self, stage: Stage, vendor: Vendor, wire: Wire
     ) -> None:
         await talking(stage, vendor)
-        wire.stall(1.0, path="*/send_event")
-        await stage.say("once")
-        await stage.until(lambda: chat_of(vendor).thread.events)
-        stage.runtime.outbox._stopping = True  # as when the process is killed: what came back is not written down
-        for lane in stage.runtime.outbox._lanes.values():
-            if lane.task:
-                lane.task.cancel()
-        await stage.restart()
+        with wire.held("*/send_event"):
+            await stage.say("once")
+            await stage.until(lambda: chat_of(vendor).thread.events)
+            stage.runtime.outbox._stopping = True  # as when the process is killed: what came back is not written down
+            for lane in stage.runtime.outbox._lanes.values():
+                if lane.task:
+                    lane.task.cancel()
+            await stage.restart()
         await stage.until(stage.all_sent)
         assert texts(vendor) == ["once"]
 
@@ -723,11 +744,11 @@ class TestWebhooks:
         await stage.until(lambda: stage.heard() == ["hello"])
 
     async def test_an_agent_who_writes_before_the_chat_is_open(self, stage: Stage, vendor: Vendor, wire: Wire) -> None:
-        wire.stall(0.7, path="*/start_chat")
-        opening = asyncio.create_task(stage.request())
-        await stage.until(lambda: vendor.chats)
-        assert (await stage.ask(signed(vendor.take(chat_of(vendor).id)))).status == 200
-        assert (await stage.ask(signed(vendor.write(chat_of(vendor).id, "I am quick")))).status == 200
+        with wire.held("*/start_chat"):
+            opening = asyncio.create_task(stage.request())
+            await stage.until(lambda: vendor.chats)
+            assert (await stage.ask(signed(vendor.take(chat_of(vendor).id)))).status == 200
+            assert (await stage.ask(signed(vendor.write(chat_of(vendor).id, "I am quick")))).status == 200
         assert (await opening).status is Status.ACTIVE
         await stage.until(lambda: stage.heard() == ["I am quick"])
 
@@ -979,3 +1000,126 @@ async def test_ids_of_agents_do_not_come_between_webhooks_and_looks(tmp_path: Pa
 
 def rfc3339(seconds: float) -> str:
     return datetime.fromtimestamp(seconds, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+# Pressed buttons, ratings
+
+YES: Json = {"text": "Yes", "postback_id": "action_yes"}
+NO: Json = {"type": "message", "text": "No", "value": "no_thanks", "postback_id": "action_no"}
+SHOP: Json = {"type": "url", "text": "Shop", "value": "https://shop.example.com", "postback_id": "open_url"}
+
+
+async def offered(stage: Stage, vendor: Vendor, *buttons: Json, template_id: str = "quick_replies") -> Handoff:
+    """An agent has sent a rich message, and the user sees it."""
+    handoff = await talking(stage, vendor)
+    await stage.ask(signed(vendor.offer(handoff.chat_id or "", template_id, *buttons)))
+    await stage.until(lambda: any(each.message for _, each in stage.to_user))
+    return handoff
+
+
+def answers(vendor: Vendor) -> list[tuple[str, Any]]:
+    """What the user said in the chat: each text, and the postback with it."""
+    chat = chat_of(vendor)
+    said = [each for each in chat.thread.events if each["type"] == "message" and each["author_id"] == chat.customer]
+    return [(each["text"], each.get("postback")) for each in said]
+
+
+@pytest.mark.parametrize("template_id", ["quick_replies", "cards"])
+@pytest.mark.parametrize(
+    ("said", "text", "postback"),
+    [
+        ("Yes", "Yes", {"id": "action_yes"}),
+        ("no_thanks", "No", {"id": "action_no", "type": "message", "value": "no_thanks"}),
+        ("No (no_thanks)", "No", {"id": "action_no", "type": "message", "value": "no_thanks"}),
+        ("no", "No", {"id": "action_no", "type": "message", "value": "no_thanks"}),
+    ],
+)
+async def test_a_pressed_button_is_the_answer_to_its_rich_message(
+    stage: Stage, vendor: Vendor, wire: Wire, template_id: str, said: str, text: str, postback: Json
+) -> None:
+    handoff = await offered(stage, vendor, YES, NO, template_id=template_id)
+    await stage.say(said)
+    await stage.until(stage.all_sent)
+    thread = chat_of(vendor).thread
+    rich = next(each for each in thread.events if each["type"] == "rich_message")
+    where = {"thread_id": thread.id, "event_id": rich["id"]}
+    assert answers(vendor) == [(text, {**postback, **where})]
+    marked = {"chat_id": handoff.chat_id, **where, "postback": {"id": postback["id"], "toggled": True}}
+    assert asked(wire, "send_rich_message_postback") == [marked]
+
+
+@pytest.mark.parametrize("said", ["Yes, please", "Shop", "https://shop.example.com", "Which one?"])
+async def test_other_words_are_plain_text(stage: Stage, vendor: Vendor, wire: Wire, said: str) -> None:
+    await offered(stage, vendor, YES, SHOP)
+    looks = len(asked(wire, "list_threads"))
+    await stage.say(said)
+    await stage.until(stage.all_sent)
+    assert answers(vendor) == [(said, None)]
+    assert asked(wire, "send_rich_message_postback") == []
+    assert len(asked(wire, "list_threads")) == looks  # nothing is asked for what is no button's
+
+
+async def test_a_title_that_is_typed_later_answers_what_was_said_since(
+    stage: Stage, vendor: Vendor, wire: Wire
+) -> None:
+    handoff = await offered(stage, vendor, YES, NO)
+    seen = len(stage.heard())
+    await stage.ask(signed(vendor.write(handoff.chat_id or "", "Do you have a car?")))
+    await stage.until(lambda: len(stage.heard()) > seen)
+    await stage.say("Yes")
+    await stage.say("no_thanks")  # which only the button says
+    await stage.until(stage.all_sent)
+    assert [(text, bool(postback)) for text, postback in answers(vendor)] == [("Yes", False), ("No", True)]
+
+
+async def test_a_press_that_they_do_not_take_is_an_answer_all_the_same(
+    stage: Stage, vendor: Vendor, wire: Wire
+) -> None:
+    await offered(stage, vendor, YES)
+    vendor.refuse["send_rich_message_postback"] = [No("validation", "`postback`")]
+    await stage.say("Yes")
+    await stage.until(stage.all_sent)
+    [(text, postback)] = answers(vendor)
+    assert (text, postback["id"]) == ("Yes", "action_yes")
+
+
+async def test_a_press_whose_answer_is_lost_is_said_once(stage: Stage, vendor: Vendor, wire: Wire) -> None:
+    await offered(stage, vendor, YES)
+    wire.hang_up(path="*/send_rich_message_postback")
+    wire.hang_up(path="*/send_event")
+    await stage.say("Yes")
+    await stage.until(stage.all_sent, 15)
+    assert [text for text, _ in answers(vendor)] == ["Yes"]
+    assert len(asked(wire, "send_rich_message_postback")) == 2  # the same mark again changes nothing
+
+
+@pytest.mark.parametrize(
+    ("rating", "score", "comment"),
+    [
+        (Rating(stars=5), 1, "5 of 5"),
+        (Rating(stars=4, resolved=False), 1, "4 of 5, not settled"),
+        (Rating(stars=3, resolved=True), 1, "3 of 5, settled"),
+        (Rating(stars=3), 0, "3 of 5"),
+        (Rating(stars=1, resolved=True), 0, "1 of 5, settled"),
+    ],
+)
+async def test_a_rating_is_a_thumb_up_or_down_with_what_that_leaves_out(
+    stage: Stage, vendor: Vendor, wire: Wire, rating: Rating, score: int, comment: str
+) -> None:
+    handoff = await talking(stage, vendor)
+    await stage.ask(signed(vendor.end(handoff.chat_id or "")))
+    await stage.until(lambda: "settle" in [each.kind for _, each in stage.to_user])
+    await stage.runtime.switchboard.rate(rating, sender_id="ann")
+    await stage.until(lambda: chat_of(vendor).thread.properties)
+    assert chat_of(vendor).thread.properties == {"rating": {"score": score, "comment": comment}}
+
+
+async def test_a_rating_is_of_the_thread_that_the_handoff_was(stage: Stage, vendor: Vendor, wire: Wire) -> None:
+    handoff = await talking(stage, vendor)
+    await stage.ask(signed(vendor.end(handoff.chat_id or "")))
+    await stage.until(lambda: "settle" in [each.kind for _, each in stage.to_user])
+    await stage.request()
+    await stage.runtime.switchboard.rate(Rating(stars=5), handoff_id=handoff.id)
+    first, second = chat_of(vendor).threads
+    await stage.until(lambda: first.properties)
+    assert second.properties == {}

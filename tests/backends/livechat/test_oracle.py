@@ -18,7 +18,7 @@ from loguru import logger
 from rasa_handoff.backends.livechat import reading
 from rasa_handoff.backends.livechat.settings import LiveChatSettings
 from rasa_handoff.backends.livechat.webhooks import ACTIONS, registration
-from rasa_handoff.model import EndReason, Json, Line, Status
+from rasa_handoff.model import EndReason, Json, Line, Rating, Status
 from rasa_handoff.testing import Asked, Payloads, Stage, Wire
 from tests.backends.livechat.test_chats import staged
 from tests.backends.livechat.test_livechat import signed
@@ -115,6 +115,38 @@ async def test_our_requests_are_theirs(stage: Stage, vendor: Vendor, wire: Wire)
         "deactivate_chat": lambda api: api.deactivate_chat(id=chat),
         "list_chats": lambda api: api.list_chats(limit=10, sort_order="desc"),
         "resume_chat": lambda api: api.resume_chat(chat=resumed, active=True, continuous=False),
+    }
+    for action, ask in expected.items():
+        ours = wire.taken("POST", f"*/customer/action/{action}")[0]
+        assert as_asked(ours) == as_sent(customer(ours.headers["authorization"], ask)), action
+
+
+async def test_our_press_and_our_rating_are_theirs(stage: Stage, vendor: Vendor, wire: Wire) -> None:
+    chat = (await stage.request()).chat_id or ""
+    await stage.ask(signed(vendor.take(chat)))
+    await stage.ask(signed(vendor.offer(chat, "quick_replies", {"text": "Yes", "postback_id": "action_yes"})))
+    await stage.until(lambda: any(each.message for _, each in stage.to_user))
+    receipt = await stage.say("Yes")
+    await stage.until(stage.all_sent)
+    await stage.ask(signed(vendor.end(chat)))
+    await stage.until(lambda: "settle" in [each.kind for _, each in stage.to_user])
+    await stage.runtime.switchboard.rate(Rating(stars=5), sender_id="ann")
+    await stage.until(lambda: wire.taken("POST", "*/update_thread_properties"))
+
+    assert receipt is not None
+    thread = vendor.chats[chat].thread
+    rich = next(each for each in thread.events if each["type"] == "rich_message")
+    postback = {"id": "action_yes", "thread_id": thread.id, "event_id": rich["id"]}
+    said: Json = {"type": "message", "text": "Yes", "recipients": "all", "custom_id": receipt.message_id}
+    rating = {"rating": {"score": 1, "comment": "5 of 5"}}
+    expected: dict[str, Callable[[Any], Any]] = {
+        "send_rich_message_postback": lambda api: api.send_rich_message_postback(
+            chat_id=chat, thread_id=thread.id, event_id=rich["id"], postback={"id": "action_yes", "toggled": True}
+        ),
+        "send_event": lambda api: api.send_event(chat_id=chat, event={**said, "postback": postback}),
+        "update_thread_properties": lambda api: api.update_thread_properties(
+            chat_id=chat, thread_id=thread.id, properties=rating
+        ),
     }
     for action, ask in expected.items():
         ours = wire.taken("POST", f"*/customer/action/{action}")[0]

@@ -50,6 +50,8 @@ _FIELDS: Mapping[str, tuple[set[str], set[str]]] = {
     "send_event": ({"chat_id", "event"}, {"attach_to_last_thread"}),
     "send_sneak_peek": ({"chat_id", "sneak_peek_text"}, set()),
     "deactivate_chat": ({"id"}, set()),
+    "send_rich_message_postback": ({"chat_id", "thread_id", "event_id", "postback"}, set()),
+    "update_thread_properties": ({"chat_id", "thread_id", "properties"}, set()),
 }
 _EVENT_FIELDS = {
     "message": ({"type", "text"}, {"custom_id", "properties", "postback", "recipients"}),
@@ -85,6 +87,7 @@ class Thread:
     events: list[Json] = field(default_factory=list)
     active: bool = True
     queue: Json | None = None
+    properties: Json = field(default_factory=dict)
 
 
 @dataclass
@@ -322,6 +325,40 @@ class Vendor:
         self.sneak_peeks.append((self._of(customer, body["chat_id"]).id, body["sneak_peek_text"]))
         return {}
 
+    def _send_rich_message_postback(self, customer: str, body: Json) -> None:
+        chat, postback = self._of(customer, body["chat_id"]), body["postback"]
+        _require_fields(postback, {"id", "toggled"}, {"button_type", "button_value", "ecommerce"})
+        button = self._button(chat, body["thread_id"], body["event_id"], postback["id"])
+        if not chat.thread.active:
+            raise No("chat_inactive", "Chat is inactive")
+        button["user_ids"] = [customer] if postback["toggled"] else []
+
+    def _button(self, chat: Chat, thread_id: str, event_id: str, postback_id: str) -> Json:
+        """A button of a rich message that an agent sent."""
+        found = [
+            button
+            for thread in chat.threads
+            for event in thread.events
+            if (thread.id, event["id"], event["type"]) == (thread_id, event_id, "rich_message")
+            for element in event["elements"]
+            for button in element["buttons"]
+            if button["postback_id"] == postback_id
+        ]
+        if not found:
+            raise No("validation", "`postback`")
+        return found[0]
+
+    def _update_thread_properties(self, customer: str, body: Json) -> None:
+        chat = self._of(customer, body["chat_id"])
+        thread = next((each for each in chat.threads if each.id == body["thread_id"]), None)
+        rating = body["properties"].get("rating")
+        # Of the properties that are there by default only these are for customers to write.
+        if thread is None or set(body["properties"]) != {"rating"} or set(rating) - {"score", "comment"}:
+            raise No("validation", "`properties`")
+        if type(rating.get("score", 0)) is not int or rating.get("score", 0) not in (0, 1):
+            raise No("validation", "`properties.rating.score`")
+        thread.properties.update(body["properties"])
+
     def _deactivate_chat(self, customer: str, body: Json) -> None:
         chat = self._of(customer, body["id"])
         if not chat.thread.active:
@@ -361,9 +398,18 @@ class Vendor:
         _require_fields(event, *_EVENT_FIELDS[kind])
         if not 0 < len(event.get("text", "x").encode()) <= LARGEST_TEXT:
             raise No("validation", "`event.text`")
+        if "postback" in event:
+            self._require_postback(event["postback"])
         if kind == "file" and not event["url"].startswith(CDN):
             raise No("validation", "`event.url`")
         return self._write(thread, {**event, "author_id": author})
+
+    def _require_postback(self, postback: Json) -> None:
+        _require_fields(postback, {"id", "thread_id", "event_id"}, {"type", "value"})
+        if ("type" in postback) != ("value" in postback):
+            raise No("validation", "`event.postback`")
+        [chat] = [chat for chat in self.chats.values() if postback["thread_id"] in [each.id for each in chat.threads]]
+        self._button(chat, postback["thread_id"], postback["event_id"], postback["id"])
 
     def _write(self, thread: Thread, event: Json) -> Json:
         known = {"id": f"{thread.id}_{len(thread.events) + 1}", "created_at": now()}
@@ -383,7 +429,7 @@ class Vendor:
             "events": [
                 {**each, "author_id": HASHED.get(each.get("author_id", ""), each.get("author_id"))} for each in seen
             ],
-            "properties": {},
+            "properties": thread.properties,
             "access": {"group_ids": [chat.group]},
             **({"queue": thread.queue} if thread.queue and thread.active else {}),
         }
@@ -421,6 +467,12 @@ class Vendor:
             known = next((each for each in chat.thread.events if each["id"] == event_id), None)
             event = known or self._write(chat.thread, {**event, **({"id": event_id} if event_id else {})})
         return self.webhook("incoming_event", {**self._about(chat_id), "event": event}, chat_id)
+
+    def offer(self, chat_id: str, template_id: str, *buttons: Json) -> Call:
+        """An agent, or what speaks for one, sends a rich message."""
+        all_of_it = [{"user_ids": [], **button} for button in buttons]
+        elements = [{"title": "Which one?", "subtitle": "", "buttons": all_of_it}]
+        return self.write(chat_id, "", type="rich_message", template_id=template_id, elements=elements)
 
     def edit(self, chat_id: str, event_id: str, text: str) -> Call:
         event = next(each for each in self.chats[chat_id].thread.events if each["id"] == event_id)

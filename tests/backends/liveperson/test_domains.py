@@ -13,6 +13,7 @@ from rasa_handoff.backends.http import Http
 from rasa_handoff.backends.liveperson.domains import GOOD_FOR, SOONEST_AGAIN, Domains, read_host, require_base
 from rasa_handoff.errors import BackendError, Malformed, TemporaryError
 from rasa_handoff.testing import Wire
+from rasa_handoff.testing.waiting import until
 
 PATH = "/api/account/42257269/service/asyncMessagingEnt/baseURI.json"
 NOON = 1_764_244_800.0
@@ -46,7 +47,7 @@ def clock() -> Clock:
 
 @pytest_asyncio.fixture
 async def http() -> AsyncIterator[Http]:
-    http = Http("liveperson", timeout=2.0)
+    http = Http("liveperson", timeout=20.0)
     yield http
     await http.close()
 
@@ -83,11 +84,11 @@ async def test_it_is_looked_up_once_however_many_wait(wire: Wire, domains: Domai
 
 
 async def test_who_gives_up_waiting_does_not_take_it_from_the_others(wire: Wire, domains: Domains) -> None:
-    wire.stall(0.2)
-    first = asyncio.create_task(domains.get("asyncMessagingEnt"))
-    second = asyncio.create_task(domains.get("asyncMessagingEnt"))
-    await asyncio.sleep(0.05)
-    first.cancel()
+    with wire.held():
+        first = asyncio.create_task(domains.get("asyncMessagingEnt"))
+        second = asyncio.create_task(domains.get("asyncMessagingEnt"))
+        await until(lambda: wire.asked)
+        first.cancel()
     assert (await second, len(wire.asked)) == ("va.msg.liveperson.net", 1)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
+from collections.abc import Coroutine
+from typing import Any
 
 from rasa_handoff.backends.liveperson.order import Order
 
@@ -13,6 +14,16 @@ async def _pass(order: Order, number: int, passed: list[int]) -> None:
     await order.turn("d", number)
     passed.append(number)
     order.passed("d", number)
+
+
+def is_done_at_once(work: Coroutine[Any, Any, None]) -> bool:
+    """Take *work* as far as it goes without waiting for anything."""
+    try:
+        work.send(None)
+    except StopIteration:
+        return True
+    work.close()
+    return False
 
 
 async def test_what_comes_in_any_order_passes_in_its_own() -> None:
@@ -27,12 +38,11 @@ async def test_what_comes_in_any_order_passes_in_its_own() -> None:
 async def test_a_number_that_does_not_come_is_waited_for_once_and_not_long() -> None:
     order, passed = Order(wait=0.1), []
     order.begin("d")
-    began = time.monotonic()
+    loop = asyncio.get_running_loop()
+    began = loop.time()
     await _pass(order, 5, passed)
-    assert time.monotonic() - began >= 0.09
-    for number in (6, 7, 8):
-        await _pass(order, number, passed)
-    assert time.monotonic() - began < 0.2
+    assert loop.time() - began >= 0.09  # with what a clock leaves out
+    assert all(is_done_at_once(_pass(order, number, passed)) for number in (6, 7, 8))
     assert passed == [5, 6, 7, 8]
 
 
@@ -40,14 +50,14 @@ async def test_what_is_late_or_comes_again_does_not_wait() -> None:
     order, passed = Order(wait=5.0), []
     order.begin("d")
     for number in (0, 1, 0, 1, 2):
-        await asyncio.wait_for(_pass(order, number, passed), 1.0)
+        assert is_done_at_once(_pass(order, number, passed))
     assert passed == [0, 1, 0, 1, 2]
 
 
 async def test_a_dialog_that_nobody_saw_begin_is_taken_as_it_comes() -> None:
     order, passed = Order(wait=5.0), []
-    await asyncio.wait_for(_pass(order, 41, passed), 1.0)
-    await asyncio.wait_for(_pass(order, 42, passed), 1.0)
+    assert is_done_at_once(_pass(order, 41, passed))
+    assert is_done_at_once(_pass(order, 42, passed))
     assert passed == [41, 42]
 
 
@@ -56,5 +66,6 @@ async def test_dialogs_do_not_wait_for_each_other() -> None:
     order.begin("d")
     order.begin("e")
     waiting = asyncio.create_task(order.turn("d", 3))
-    await asyncio.wait_for(order.turn("e", 0), 1.0)
+    await asyncio.sleep(0)
+    assert is_done_at_once(order.turn("e", 0))
     waiting.cancel()

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
-
 from rasa_handoff.backends.liveperson_chat.backend import LivePersonChat
 from rasa_handoff.model import Handoff, Json
 from rasa_handoff.store import handoffs
@@ -56,14 +53,13 @@ class Speaks:
 
 async def until_asked_for(stage: Stage, chat: str, number: int) -> None:
     """Wait until the plugin has taken this event, or the chat is over."""
-    end = time.monotonic() + 5.0
-    while time.monotonic() < end:
+
+    async def is_taken() -> bool:
         handoff = await stage.runtime.store.read(lambda tx: handoffs.by_chat(tx, stage.name, chat))
         assert handoff is not None
-        if not handoff.is_open or handoff.notes.get("next", 0) > number:
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError(f"event {number} was not asked for in time")
+        return not handoff.is_open or handoff.notes.get("next", 0) > number
+
+    await stage.until(is_taken)
 
 
 class TestLivePersonChat(Speaks, BackendContract):

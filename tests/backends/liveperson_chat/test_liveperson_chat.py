@@ -14,10 +14,11 @@ import pytest_asyncio
 
 from rasa_handoff.backends import polling
 from rasa_handoff.backends.liveperson_chat.backend import LivePersonChat
+from rasa_handoff.changes import Posted
 from rasa_handoff.events import Closed
+from rasa_handoff.inbox import Typed
 from rasa_handoff.model import Attachment, EndReason, Handoff, Line, Status
 from rasa_handoff.store import deliveries
-from rasa_handoff.switchboard import Posted, Typed
 from rasa_handoff.testing import Asked, Payloads, Stage, Wire, on_stage
 from rasa_handoff.testing.stage import Time
 from tests.backends.liveperson_chat.test_contract import until_asked_for
@@ -187,7 +188,7 @@ async def test_pauses_are_shorter_than_they_wait(tmp_path: Path, wire: Wire, ven
     async with staged(tmp_path, wire, poll_queue_every="15s") as stage:
         vendor.chat_timeout = 1
         handoff = await stage.request()
-        await stage.until(lambda: len(looks(wire, handoff.chat_id)) >= 3, 3.0)
+        await stage.until(lambda: len(looks(wire, handoff.chat_id)) >= 3)
 
 
 async def test_how_long_it_will_take_reaches_the_user(stage: Stage, wire: Wire, vendor: Vendor) -> None:
@@ -367,10 +368,11 @@ async def test_what_the_user_says_does_not_wait_behind_questions_that_hang(
     stage: Stage, wire: Wire, vendor: Vendor
 ) -> None:
     await talking(stage, vendor)
-    wire.stall(3.0, times=1, path="GET */events")
-    await asyncio.sleep(0.3)
-    await stage.say("hello?")
-    await stage.until(lambda: [text for _, text in vendor.said()] == ["hello?"], 1.0)
+    asked = len(wire.asked)
+    with wire.held("GET */events"):
+        await stage.until(lambda: any(each.path.endswith("/events") for each in wire.asked[asked:]))
+        await stage.say("hello?")
+        await stage.until(lambda: [text for _, text in vendor.said()] == ["hello?"])
 
 
 async def test_too_many_requests_are_answered_with_patience(stage: Stage, wire: Wire, vendor: Vendor) -> None:
@@ -471,7 +473,7 @@ async def test_a_line_for_a_chat_that_is_over_ends_the_trying(stage: Stage, vend
     handoff = await talking(stage, vendor)
     vendor.only().state = "waiting"
     await stage.say("thank you")
-    await stage.runtime.switchboard.apply(stage.name, Closed(chat_id=str(handoff.chat_id)))
+    await stage.runtime.inbox.apply(stage.name, Closed(chat_id=str(handoff.chat_id)))
     stage.pass_time(2.0)
     await stage.until(lambda: "utter_handoff_undelivered" in stage.notices())
 

@@ -446,12 +446,12 @@ class TestVonage(BackendContract):
     async def test_typed_while_it_opened_and_after_an_agent_came_is_said_once_and_in_order(
         self, stage: Stage, wire: Wire
     ) -> None:
-        wire.stall(0.5, path="/start")
-        opening = asyncio.create_task(stage.request())
-        await stage.until(lambda: self.requests(wire))
-        await stage.say("one")
-        await self.accept(stage, await stage.handoff())
-        await stage.say("two")
+        with wire.held("/start"):
+            opening = asyncio.create_task(stage.request())
+            await stage.until(lambda: self.requests(wire))
+            await stage.say("one")
+            await self.accept(stage, await stage.handoff())
+            await stage.say("two")
         await opening
         await stage.say("three")
         await stage.until(lambda: len(self.said(wire)) >= 3)
@@ -666,11 +666,11 @@ class TestVonage(BackendContract):
         assert [text[0] for _, text in self.said(wire)] == ["a", "b", "b"]
 
     async def test_a_long_text_typed_while_it_opens_keeps_its_place(self, stage: Stage, wire: Wire) -> None:
-        wire.stall(0.3, path="/start")
-        opening = asyncio.create_task(stage.request())
-        await stage.until(lambda: self.requests(wire))
-        for text in ("one", "x" * 5000, "three"):
-            await stage.say(text)
+        with wire.held("/start"):
+            opening = asyncio.create_task(stage.request())
+            await stage.until(lambda: self.requests(wire))
+            for text in ("one", "x" * 5000, "three"):
+                await stage.say(text)
         await opening
         await stage.until(lambda: len(self.said(wire)) == 4)
         assert [text[:3] for _, text in self.said(wire)] == ["one", "xxx", "xxx", "thr"]

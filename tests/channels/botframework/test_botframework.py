@@ -84,6 +84,24 @@ async def test_a_text_reaches_the_agent_and_not_the_bot(line: Line) -> None:
     assert await line.bot_heard(USER) == []
 
 
+async def test_an_edited_message_is_marked_and_comes_once_for_each_change(line: Line) -> None:
+    """Also when it is put back after it was deleted: it says what it said."""
+    edited = PAYLOADS["edited"]
+    await started(line)
+    for payload in (edited, edited, {**edited, "timestamp": "2016-10-19T20:19:00Z"}):
+        assert (await hook(line, payload))[0] == 200
+    await hook(line, {**PAYLOADS["message"], "id": "another", "text": "the last"})
+    await line.heard(3)
+    assert [each.text for each in line.agents.got] == ["Haircut on Saturday", "✎ Haircut on Sunday", "the last"]
+    assert await line.bot_heard(USER) == []
+
+
+async def test_an_edit_without_a_handoff_is_nothing_to_the_bot(line: Line) -> None:
+    """As it is without the plugin."""
+    assert (await hook(line, PAYLOADS["edited"]))[0] == 200
+    assert await line.bot_heard(USER) == []
+
+
 async def test_a_file_in_teams_is_a_link_that_needs_no_token(line: Line) -> None:
     await started(line, "teams_file")
     (message,) = line.agents.got
@@ -221,13 +239,74 @@ async def test_typing_pictures_buttons_and_cards_have_the_frameworks_own_form(li
     assert [each["type"] for each in hero["content"]["buttons"]] == ["messageBack", "imBack", "openUrl"]
     assert hero["content"]["buttons"][0]["value"] == {"title": "Yes", "payload": "/affirm"}
     assert image["attachments"][0]["contentType"] == "image/png"
-    assert file["text"] == "bill.pdf: https://a.test/bill.pdf"
+    (link,) = file["attachments"]
+    assert link["content"]["buttons"] == [
+        {"type": "openUrl", "title": "bill.pdf", "value": "https://a.test/bill.pdf"},
+    ]
     assert card["attachments"][0]["content"] == {
         "title": "Blue",
         "text": "A bike",
         "images": [{"url": "https://a.test/b.png"}],
         "tap": {"type": "openUrl", "value": "https://a.test/b"},
     }
+
+
+FILES = (
+    Attachment(url="https://a.test/bill.pdf?key=1", name="bill.pdf"),
+    Attachment(url="https://a.test/song", kind="audio", mime="audio/ogg"),
+    Attachment(url="https://a.test/song", kind="audio"),
+    Attachment(url="https://a.test/film.webm", kind="video"),
+    Attachment(url="https://a.test/notes"),
+)
+
+
+async def in_web_chat(line: Line) -> Any:
+    payload = {**PAYLOADS["message"], "channelId": "webchat"}
+    handoff = await line.hand_over(USER)
+    await hook(line, payload)
+    await line.heard()
+    await line.gone(handoff)
+    return handoff
+
+
+async def test_files_sounds_and_videos_are_shown_elsewhere_than_in_teams(line: Line, internet: Internet) -> None:
+    handoff = await in_web_chat(line)
+    line.channels._made.clear()  # as after a restart: what is known of the user is on disk
+    await line.reply(handoff, attachments=FILES)
+    shown = [each["attachments"][0] for each in activities(internet)[-5:]]
+    assert [(each["contentType"], each["contentUrl"], each["name"]) for each in shown] == [
+        ("application/pdf", "https://a.test/bill.pdf?key=1", "bill.pdf"),
+        ("audio/ogg", "https://a.test/song", "audio"),
+        ("audio/mpeg", "https://a.test/song", "audio"),
+        ("video/webm", "https://a.test/film.webm", "video"),
+        ("application/octet-stream", "https://a.test/notes", "file"),
+    ]
+
+
+async def test_in_teams_they_are_links(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    await line.reply(handoff, attachments=FILES)
+    named, *others = activities(internet)[-5:]
+    assert named["attachments"][0]["content"]["buttons"][0]["value"] == FILES[0].url
+    assert [each["text"] for each in others] == [each.url for each in FILES[1:]]
+
+
+async def test_a_file_that_the_service_does_not_take_comes_as_a_link(line: Line, internet: Internet) -> None:
+    def refuse_files(asked: Asked) -> tuple[int, Any]:
+        return (400, {"error": {"code": "BadArgument"}}) if b"contentUrl" in asked.body else (200, {"id": "1"})
+
+    handoff = await in_web_chat(line)
+    internet.respond("POST", POSTED, refuse_files)
+    await line.reply(handoff, attachments=(Attachment(url="https://a.test/cat.png", kind="image"), FILES[3]))
+    said = [each.get("text") for each in activities(internet)]
+    assert [each for each in said if each and "a.test" in each] == ["https://a.test/cat.png", FILES[3].url]
+    assert await line.dead() == []
+
+
+async def test_a_place_on_the_map_is_a_link(line: Line, internet: Internet) -> None:
+    handoff = await in_web_chat(line)
+    await line.reply(handoff, attachments=(Attachment(url="https://a.test/map", kind="location"),))
+    assert activities(internet)[-1]["text"] == "https://a.test/map"
 
 
 async def test_the_service_says_how_long_to_wait(line: Line, internet: Internet) -> None:

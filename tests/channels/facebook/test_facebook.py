@@ -56,6 +56,7 @@ async def hook(line: Line, name: str | Json, secret: str = SECRET) -> tuple[int,
 def sent(wire: Wire) -> list[Any]:
     """What the user was sent by us."""
     ours = [each for each in wire.asked if each.headers.get("authorization") == f"Bearer {TOKEN}"]
+    ours = [each for each in ours if each.path == "/me/messages"]
     assert all(each.json["recipient"] == {"id": USER} for each in ours)
     return [each.json.get("message") for each in ours]
 
@@ -84,6 +85,25 @@ async def test_what_users_send_reaches_the_agent(line: Line, payload: str, text:
     (message,) = await line.heard()
     assert message.text == text
     assert [(each.kind, each.url.rpartition("/")[2]) for each in message.attachments] == files
+
+
+async def test_an_edited_message_is_marked_and_comes_once_for_each_change(line: Line) -> None:
+    await line.hand_over(USER)
+    again = PAYLOADS["edited"]
+    again["entry"][0]["messaging"][0]["message_edit"].update(text="hello, world!", num_edit=2)
+    for payload in ("text", "edited", "edited", again):
+        assert await hook(line, payload) == (200, "success")
+    await hook(line, "image")
+    await line.heard(4)
+    texts = [each.text for each in line.agents.got]
+    assert texts == ["hello, world!", "✎ hello, everybody!", "✎ hello, world!", ""]
+    assert await line.bot_heard(USER) == []
+
+
+async def test_an_edit_without_a_handoff_is_nothing_to_the_bot(line: Line) -> None:
+    """As it is without the plugin."""
+    assert await hook(line, "edited") == (200, "success")
+    assert await line.bot_heard(USER) == []
 
 
 async def test_a_place_can_be_seen_on_a_map(line: Line) -> None:
@@ -255,7 +275,7 @@ async def test_what_meta_cannot_take_now_is_tried_again(line: Line, wire: Wire) 
     handoff = await line.hand_over(USER)
     wire.fail(500, path="/me/messages")
     await line.reply(handoff, "hi")
-    assert [each.json["message"] for each in wire.asked if each.taken].count({"text": "hi"}) == 1
+    assert [each.json.get("message") for each in wire.asked if each.taken].count({"text": "hi"}) == 1
 
 
 async def test_the_user_sees_that_the_agent_types(line: Line, wire: Wire) -> None:

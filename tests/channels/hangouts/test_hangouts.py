@@ -21,7 +21,7 @@ from rasa.core.channels.hangouts import HangoutsInput
 
 from rasa_handoff.channels import settings_models
 from rasa_handoff.errors import ConfigError
-from rasa_handoff.model import Attachment, Button, Card
+from rasa_handoff.model import Attachment, AttachmentKind, Button, Card
 from rasa_handoff.settings import read_section
 from rasa_handoff.testing.payloads import Payloads
 from tests.channels.line import Line
@@ -148,6 +148,7 @@ async def test_a_click_that_comes_again_has_no_second_effect(line: Line) -> None
     for _ in range(2):
         await hook(line, PAYLOADS["clicked"])
     await hook(line, {**PAYLOADS["clicked"], "eventTime": "2017-03-02T19:03:10Z"})
+    await line.heard(2)
     await asyncio.sleep(0.1)
     assert len(line.agents.got) == 2
 
@@ -193,14 +194,29 @@ async def test_pictures_buttons_and_cards_have_googles_own_form(line: Line, inte
         ),
         cards=(Card(title="Blue", text="A bike", image_url="https://a.test/b.png", url="https://a.test/b"),),
     )
-    text, question, image, file, card = posts(internet)[-5:]
-    assert text["text"] == "*Bo*: Sure?"
+    question, image, file, card = posts(internet)[-4:]
+    assert question["text"] == "*Bo*: Sure?"
     yes, read = widgets(question)[0]["buttonList"]["buttons"]
     assert yes["onClick"]["action"] == {"function": "/affirm", "parameters": [{"key": "title", "value": "Yes"}]}
     assert read["onClick"] == {"openLink": {"url": "https://a.test"}}
     assert widgets(image)[0]["image"]["imageUrl"] == "https://a.test/cat.png"
-    assert file["text"] == "bill.pdf: https://a.test/bill.pdf"
+    assert widgets(file)[0]["decoratedText"]["text"] == "bill.pdf"
+    assert widgets(file)[0]["decoratedText"]["onClick"] == {"openLink": {"url": "https://a.test/bill.pdf"}}
     assert [list(each) for each in widgets(card)] == [["image"], ["textParagraph"], ["buttonList"]]
+
+
+async def test_a_notification_says_what_is_on_a_card(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    kinds: list[AttachmentKind] = ["image", "audio", "video", "file", "location"]
+    attachments = tuple(Attachment(url=f"https://a.test/{kind}", kind=kind) for kind in kinds)
+    await line.reply(
+        handoff,
+        buttons=(Button(title="Yes", payload="/affirm"), Button(title="No", payload="/deny")),
+        attachments=attachments,
+        cards=(Card(title="Blue", text="A bike"),),
+    )
+    said = [each["fallbackText"] for each in posts(internet)[-7:]]
+    assert said == ["Yes / No", *(each.url for each in attachments), "Blue\nA bike"]
 
 
 def widgets(post: dict[str, Any]) -> list[dict[str, Any]]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import pytest_asyncio
 from rasa.core.agent import Agent
 from rasa.core.channels.mattermost import MattermostInput
 
+from rasa_handoff.channels.mattermost import Mattermost
 from rasa_handoff.model import Attachment, Button, Card
 from rasa_handoff.testing.payloads import Payloads
 from rasa_handoff.testing.wire import Wire
@@ -127,6 +128,50 @@ async def test_pictures_buttons_and_cards_have_mattermosts_own_form(line: Line, 
     assert image["props"]["attachments"][0]["image_url"] == "https://a.test/cat.png"
     assert file["message"] == "bill.pdf: https://a.test/bill.pdf"
     assert card["props"]["attachments"][0]["title_link"] == "https://a.test/b"
+
+
+BILL = b"%PDF-1.7 a bill"
+LINK = "bill & more.pdf: {}/bill.pdf"
+
+
+def may_be_had(line: Line, wire: Wire) -> Attachment:
+    """A file of the agent's on a server that the guard lets through."""
+    wire.respond("GET", "/bill.pdf", lambda asked: (200, BILL, {"Content-Type": "application/pdf"}))
+    wire.when("POST", "/api/v4/files", 201, {"file_infos": [{"id": "file-1", "name": "bill.pdf"}], "client_ids": []})
+    mattermost = cast("Mattermost", line.channels.named("mattermost"))
+    mattermost.files._fetcher._trusted = frozenset({wire.url.removeprefix("http://")})
+    return Attachment(url=f"{wire.url}/bill.pdf", name="bill & more.pdf")
+
+
+async def test_a_file_is_uploaded_into_the_channel(line: Line, wire: Wire) -> None:
+    handoff = await started(line)
+    await line.reply(handoff, attachments=(may_be_had(line, wire),))
+    (upload,) = wire.taken("POST", "/api/v4/files")
+    assert (upload.body, upload.headers["content-type"]) == (BILL, "application/pdf")
+    assert upload.query == {"channel_id": CHANNEL, "filename": "bill & more.pdf"}
+    assert upload.headers["authorization"] == f"Bearer {TOKEN}"
+    assert posts(wire)[-1] == {"channel_id": CHANNEL, "message": "", "file_ids": ["file-1"]}
+    assert "authorization" not in wire.taken("GET", "/bill.pdf")[0].headers
+
+
+@pytest.mark.parametrize(("status", "answer"), [(403, {"id": "api.context.permissions.app_error"}), (201, {})])
+async def test_a_file_that_mattermost_does_not_take_comes_as_a_link(
+    line: Line, wire: Wire, status: int, answer: dict[str, str]
+) -> None:
+    handoff = await started(line)
+    file = may_be_had(line, wire)
+    wire.when("POST", "/api/v4/files", status, answer)
+    await line.reply(handoff, attachments=(file,))
+    assert posts(wire)[-1] == {"channel_id": CHANNEL, "message": LINK.format(wire.url)}
+    assert await line.dead() == []
+
+
+async def test_mattermost_too_busy_for_a_file_is_asked_again(line: Line, wire: Wire) -> None:
+    handoff = await started(line)
+    file = may_be_had(line, wire)
+    wire.fail(503, path="/api/v4/files")
+    await line.reply(handoff, attachments=(file,))
+    assert posts(wire)[-1]["file_ids"] == ["file-1"]
 
 
 async def test_the_user_sees_that_the_agent_types(line: Line, wire: Wire) -> None:

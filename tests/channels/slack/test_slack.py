@@ -219,13 +219,59 @@ async def test_what_was_not_said_to_the_bot_is_none_of_the_agents_business(line:
     await line.hand_over(USER)
     for payload in (
         PAYLOADS["message_channels"],
-        PAYLOADS["message_changed"],
         event("message_im", bot_id="B1"),
         event("message_channels", subtype="channel_join", thread_ts=None),
     ):
         await hook(line, payload)
     await hook(line, event("message_im", text="to the agent"))
     assert [each.text for each in await line.heard()] == ["to the agent"]
+
+
+def changed(text: str, at: str = "1358878755.000001", **values: Any) -> Any:
+    payload = PAYLOADS["message_changed"]
+    message = payload["event"]["message"]
+    message.update({"text": text, "edited": {"user": USER, "ts": at}, **values})
+    return payload
+
+
+async def test_an_edited_message_is_marked_and_comes_once_for_each_change(line: Line) -> None:
+    await line.hand_over(USER)
+    first = event("message_im", text="Hello", ts="1355517523.000005")
+    for payload in (first, changed("Hello!"), changed("Hello!"), changed("Hello", at="1358878799.000001")):
+        assert (await hook(line, payload))[0] < 300
+    await line.heard(3)
+    await hook(line, event("message_im", text="the last", ts="9.9"))
+    await line.heard(4)
+    assert [each.text for each in line.agents.got] == ["Hello", "✎ Hello!", "✎ Hello", "the last"]
+    assert await line.bot_heard(USER) == []
+
+
+async def test_what_slack_itself_or_another_adds_to_a_message_is_no_edit(line: Line) -> None:
+    """It shows what a link leads to, and finds out a text's language."""
+    await line.hand_over(USER)
+    await hook(line, changed("look: <https://a.test>", edited=None))
+    await hook(line, changed("Hello", bot_id="B1"))
+    await hook(line, changed("Hello", edited={"user": "U-another", "ts": "1358878755.000001"}))
+    in_a_channel = changed("Hello, all")
+    in_a_channel["event"].update(channel=CHANNEL, channel_type="channel")
+    await hook(line, in_a_channel)
+    await hook(line, event("message_im", text="to the agent"))
+    assert [each.text for each in await line.heard()] == ["to the agent"]
+
+
+async def test_an_edit_without_a_handoff_is_nothing_to_the_bot(line: Line) -> None:
+    """As it is without the plugin."""
+    await hook(line, PAYLOADS["message_changed"])
+    assert await line.bot_heard(USER) == []
+
+
+@threaded
+async def test_an_edit_in_a_thread_that_is_a_conversation_is_part_of_it(line: Line) -> None:
+    await line.hand_over(f"{USER}_{CHANNEL}_{THREAD}")
+    payload = changed("Hello!", thread_ts=THREAD)
+    payload["event"].update(channel=CHANNEL, channel_type="channel")
+    await hook(line, payload)
+    assert [each.text for each in await line.heard()] == ["✎ Hello!"]
 
 
 @threaded
@@ -338,8 +384,8 @@ async def test_a_long_text_comes_in_pieces_that_fit(line: Line, internet: Intern
 
 async def test_slack_says_how_long_to_wait(line: Line, internet: Internet) -> None:
     internet.fail(429, path="/api/chat.postMessage", Retry_After="1")
-    handoff = await line.hand_over(USER)
     begun = time.monotonic()
+    handoff = await line.hand_over(USER)
     await line.reply(handoff, "patience")
     assert time.monotonic() - begun >= 0.9
     assert posted(internet)[-1]["text"] == "patience"

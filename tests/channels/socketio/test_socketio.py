@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -11,41 +10,14 @@ import pytest
 import pytest_asyncio
 from rasa.core.agent import Agent
 from rasa.core.channels.socketio import SocketIOInput
-from socketio import AsyncClient, AsyncServer
+from socketio import AsyncServer
 
+from rasa_handoff import outbox
 from rasa_handoff.channels.base import Around
 from rasa_handoff.channels.socketio import SocketIO
 from rasa_handoff.model import Attachment, Button, Card
 from tests.channels.line import Line
-
-
-class Page:
-    """A chat widget in somebody's browser."""
-
-    def __init__(self, url: str) -> None:
-        self.heard: list[tuple[str, Any]] = []
-        self._url = url
-        self._client = AsyncClient()
-        self._client.on("*", lambda event, data: self.heard.append((event, data)))
-
-    async def come(self, session: str | None = "ann") -> None:
-        """Connect, and ask for the session."""
-        await self._client.connect(self._url, transports=["polling"])
-        await self._client.emit("session_request", {"session_id": session})
-        while "session_confirm" not in [event for event, _ in self.heard]:
-            await asyncio.sleep(0.01)
-
-    async def say(self, text: str, **more: Any) -> None:
-        await self._client.emit("user_uttered", {"session_id": "ann", "message": text, **more})
-
-    async def go(self) -> None:
-        await self._client.disconnect()
-
-    def said(self, event: str = "bot_uttered") -> list[Any]:
-        return [data for name, data in self.heard if name == event]
-
-    def texts(self) -> list[str]:
-        return [each.get("text", "") for each in self.said()]
+from tests.channels.socketio.page import Page
 
 
 @pytest_asyncio.fixture
@@ -66,11 +38,19 @@ async def page(line: Line) -> AsyncIterator[Page]:
 
 async def test_a_text_reaches_the_agent_and_not_the_bot(line: Line, page: Page) -> None:
     await line.hand_over("ann")
-    attachment = {"url": "https://a.test/cat.png", "kind": "image"}
-    await page.say("Hello", metadata={"attachments": [attachment]})
-    (message,) = await line.heard()
-    assert (message.text, message.attachments[0].url) == ("Hello", "https://a.test/cat.png")
+    for name in ("user_uttered", "attachments", "attachments"):
+        await page.say(name)
+    first, second = await line.heard(2)
+    assert (first.text, second.text) == ("Hi there!", "Look")
+    assert [each.url for each in second.attachments] == ["https://files.example.com/bike.jpg"]
     assert await line.bot_heard("ann") == []
+
+
+async def test_an_edited_message_is_marked(line: Line, page: Page) -> None:
+    await line.hand_over("ann")
+    for name in ("typo", "edited", "edited", "user_uttered"):
+        await page.say(name)
+    assert [each.text for each in await line.heard(3)] == ["At nin", "✎ At nine", "Hi there!"]
 
 
 async def test_an_agent_writes_to_the_page_that_is_open(line: Line, page: Page) -> None:
@@ -82,19 +62,21 @@ async def test_an_agent_writes_to_the_page_that_is_open(line: Line, page: Page) 
     assert who["message_id"]
 
 
-async def test_what_was_written_meanwhile_comes_at_once_when_the_page_is_back(line: Line, page: Page) -> None:
+async def test_what_was_written_meanwhile_comes_at_once_when_the_page_is_back(
+    line: Line, page: Page, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The page only connects again; its user need not write."""
+    monkeypatch.setattr(outbox, "_SCHEDULE", (600.0,))  # or it would come by itself
     handoff = await line.hand_over("ann")
     await line.gone(handoff)
     await page.go()
     await line.until(lambda: not line.channel.sio.manager.rooms.get("/", {}).get("ann"))
     for text in ("one", "two"):
         await line.try_reply(handoff, text)
-    await asyncio.sleep(1.7)  # it has been tried three times, and not again for two seconds
     back = Page(line.url)
     await back.come()
     try:
-        await line.until(lambda: len(back.said()) >= 2, 1.0)
+        await line.until(lambda: len(back.said()) >= 2)
         assert back.texts() == ["one", "two"]
     finally:
         await back.go()
@@ -146,7 +128,7 @@ async def test_pictures_buttons_and_cards_have_the_form_of_what_the_bot_says(lin
 
 async def test_the_bot_speaks_again_on_the_same_page(line: Line, page: Page) -> None:
     handoff = await line.hand_over("ann")
-    await page.say("Hello")
+    await page.say("user_uttered")
     await line.heard()
     await line.close(handoff)
     said = await line.bot_said("ann")

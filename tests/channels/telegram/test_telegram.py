@@ -191,6 +191,7 @@ async def test_a_webhook_that_comes_again_after_a_restart_has_no_second_effect(
             await line.hand_over(USER)
         for name in ("photo", "text"):
             assert await line.hook(PAYLOADS[name]) == (200, "success")
+        await line.heard(0 if again else 2)
         await asyncio.sleep(0.1)
         texts.append([each.text for each in line.agents.got])
         await line.down()
@@ -204,7 +205,31 @@ async def test_a_webhook_that_comes_again_has_no_second_effect(line: Line) -> No
         await line.hook(PAYLOADS[name])
     await line.heard(2)
     await asyncio.sleep(0.1)
-    assert [each.text for each in line.agents.got] == ["My broken bike", "Edited text"]
+    assert [each.text for each in line.agents.got] == ["My broken bike", "✎ Edited text"]
+
+
+async def test_an_edited_message_is_marked_unless_it_says_what_it_said(line: Line) -> None:
+    """Telegram tells of edits that change nothing a bot can see, too."""
+    first, edited = PAYLOADS["text"], PAYLOADS["edited"]
+    await line.hand_over(USER)
+    same = PAYLOADS["edited"]
+    same["update_id"], same["edited_message"]["text"] = 1, first["message"]["text"]
+    for payload in (first, same, edited, {**edited, "update_id": 2}):
+        await line.hook(payload)
+    await line.hook(PAYLOADS["location"])
+    await line.heard(3)
+    assert [each.text for each in line.agents.got[:2]] == [first["message"]["text"], "✎ Edited text"]
+    assert line.agents.got[2].attachments
+
+
+async def test_an_edited_caption_comes_with_its_picture(line: Line) -> None:
+    payload = PAYLOADS["photo"]
+    payload["edited_message"] = {**payload.pop("message"), "caption": "My other bike"}
+    await line.hand_over(USER)
+    await line.hook(payload)
+    (message,) = await line.heard()
+    assert message.text == "✎ My other bike"
+    assert [each.kind for each in message.attachments] == ["image"]
 
 
 async def test_what_the_channel_makes_up_is_no_word_of_the_user(line: Line) -> None:
@@ -213,7 +238,7 @@ async def test_what_the_channel_makes_up_is_no_word_of_the_user(line: Line) -> N
     payload["message"]["text"] = "/restart"  # after which the channel tells the bot of /start
     await line.hook(payload)
     await line.hook(PAYLOADS["edited"])
-    assert [each.text for each in await line.heard(2)] == ["/restart", "Edited text"]
+    assert [each.text for each in await line.heard(2)] == ["/restart", "✎ Edited text"]
 
 
 async def test_a_handoff_that_begins_between_two_messages_of_one_update_mixes_nothing_up(line: Line) -> None:
@@ -231,7 +256,7 @@ async def test_a_handoff_that_begins_between_two_messages_of_one_update_mixes_no
     around = line.intake.around(line.channels.named("telegram"), webhook)
     await around(SimpleNamespace(method="POST", json=payload))
     await line.hook(PAYLOADS["edited"])
-    assert [each.text for each in await line.heard()] == ["Edited text"]
+    assert [each.text for each in await line.heard()] == ["✎ Edited text"]
 
 
 async def test_without_a_handoff_rasa_does_what_it_does(line: Line) -> None:

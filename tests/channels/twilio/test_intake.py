@@ -96,11 +96,11 @@ async def test_the_bot_gets_what_its_channel_makes_of_a_message_that_was_for_it_
     assert not (await asking).is_open
     # The voice message would have been no news for the bot.
     told = ["Large", "/locationData{'Latitude': 37.7879277,'Longitude': -122.3937508}"]
-    for _ in range(100):
-        if await line.bot_heard(WHATSAPP_USER) == told:
-            break
-        await asyncio.sleep(0.05)
-    assert await line.bot_heard(WHATSAPP_USER) == told
+
+    async def is_told() -> bool:
+        return await line.bot_heard(WHATSAPP_USER) == told
+
+    await line.until(is_told)
     assert line.agents.got == []
 
 
@@ -125,4 +125,4 @@ async def test_a_bot_that_hangs_over_such_a_message_holds_nothing_up(
         slow.setattr(Agent, "handle_message", hang)
         opening.over.set()
         await asking
-        await line.until(lambda: len(hung) == 2, seconds=10)  # given up, and tried again
+        await line.until(lambda: len(hung) == 2)  # given up, and tried again

@@ -61,6 +61,18 @@ async def test_a_text_reaches_the_agent_and_not_the_bot(line: Line) -> None:
     assert await line.bot_heard(ROOM) == []
 
 
+async def test_an_edited_message_is_marked_and_comes_once(line: Line, internet: Internet) -> None:
+    await started(line)
+    now_says = {"id": "message-1", "roomId": ROOM, "personId": "person-1", "text": "something else"}
+    internet.when("GET", "/v1/messages/message-1", body=now_says)
+    for _ in range(2):
+        assert (await line.hook(PAYLOADS["edited"]))[0] == 200
+    await line.hook(PAYLOADS["reply"])
+    await line.heard(3)
+    first, edited, _ = (each.text for each in line.agents.got)
+    assert (first, edited) == ("matt@example.com: the text of message-1", "✎ matt@example.com: something else")
+
+
 @pytest.mark.parametrize("in_webhook", [True, False])
 async def test_a_file_is_had_with_the_bots_token(line: Line, internet: Internet, in_webhook: bool) -> None:
     """Whether the webhook names it, or only the message that Rasa's channel asks for."""
@@ -107,22 +119,115 @@ async def test_an_agent_writes_into_the_room_and_the_thread_also_after_a_restart
     assert posts(internet)[-1] == {"roomId": ROOM, "parentId": "message-0", "text": "Bo: Hi"}
 
 
-async def test_files_buttons_and_cards_have_webexs_own_form(line: Line, internet: Internet) -> None:
+BUTTONS = (Button(title="Yes", payload="/affirm"), Button(title="Read", payload="", url="https://a.test"))
+BLUE = Card(title="Blue", text="A bike", image_url="https://a.test/b.png", url="https://a.test/b", buttons=BUTTONS[:1])
+SUBMIT = {"type": "Action.Submit", "title": "Yes", "data": {"title": "Yes", "payload": "/affirm"}}
+READ = {"type": "Action.OpenUrl", "title": "Read", "url": "https://a.test"}
+LEAD = {"type": "Action.OpenUrl", "title": "Blue", "url": "https://a.test/b"}
+
+
+def content(post: dict[str, Any]) -> tuple[list[str], list[Any]]:
+    """What is to be read on a card, and its buttons."""
+    (card,) = post["attachments"]
+    assert card["contentType"] == "application/vnd.microsoft.card.adaptive"
+    return [each.get("text", each["type"]) for each in card["content"]["body"]], card["content"]["actions"]
+
+
+async def test_buttons_and_cards_can_be_pressed_where_webex_tells_of_it(line: Line, internet: Internet) -> None:
+    internet.when("GET", "/v1/webhooks", body=PAYLOADS["webhooks"])
     handoff = await started(line)
     await line.reply(
-        handoff,
-        "Sure?",
-        buttons=(Button(title="Yes", payload="/affirm"), Button(title="Read", payload="", url="https://a.test")),
-        attachments=(Attachment(url="https://a.test/bill.pdf", name="bill.pdf"),),
-        cards=(Card(title="Blue", text="A bike", image_url="https://a.test/b.png", url="https://a.test/b"),),
+        handoff, "Sure?", buttons=BUTTONS, attachments=(Attachment(url="https://a.test/bill.pdf"),), cards=(BLUE,)
     )
-    question, file, card = posts(internet)[-3:]
+    await line.reply(handoff, "Sure again?", buttons=BUTTONS)
+    question, file, card, again = posts(internet)[-4:]
     assert question["text"] == "Bo: Sure?\n- Yes\n- Read: https://a.test"
+    assert content(question) == (["Bo: Sure?"], [SUBMIT, READ])
     assert file["files"] == ["https://a.test/bill.pdf"]
     assert card["text"] == "Blue\nA bike\nhttps://a.test/b"
-    content = card["attachments"][0]["content"]
-    assert [each["type"] for each in content["body"]] == ["TextBlock", "Image", "TextBlock"]
-    assert content["actions"] == [{"type": "Action.OpenUrl", "title": "Blue", "url": "https://a.test/b"}]
+    assert content(card) == (["Blue", "Image", "A bike"], [LEAD, SUBMIT])
+    assert content(again)[1] == [SUBMIT, READ]
+    assert len(internet.taken("GET", "/v1/webhooks")) == 1
+
+
+def webhooks_with(**values: str) -> Any:
+    """The two webhooks, that of presses with these values."""
+    first, second = PAYLOADS["webhooks"]["items"]
+    return {"items": [first, {**second, **values}]}
+
+
+@pytest.mark.parametrize(
+    "webhooks",
+    [
+        {"items": PAYLOADS["webhooks"]["items"][:1]},
+        webhooks_with(status="inactive"),
+        webhooks_with(event="deleted"),
+        webhooks_with(targetUrl="https://elsewhere.example/presses"),
+        None,
+    ],
+    ids=["none", "inactive", "another event", "another address", "not told"],
+)
+async def test_they_are_lists_where_webex_does_not(line: Line, internet: Internet, webhooks: Any) -> None:
+    internet.when("GET", "/v1/webhooks", 200 if webhooks else 403, webhooks)
+    handoff = await started(line)
+    await line.reply(handoff, "Sure?", buttons=BUTTONS[:1])
+    await line.reply(handoff, "Or?", buttons=BUTTONS, cards=(BLUE,))
+    await line.reply(handoff, "There:", buttons=BUTTONS[1:])
+    question, mixed, card, link = posts(internet)[-4:]
+    assert (question["text"], "attachments" in question) == ("Bo: Sure?\n- Yes", False)
+    assert content(mixed) == (["Bo: Or?\n- Yes"], [READ])
+    assert content(card) == (["Blue", "Image", "A bike\n- Yes"], [LEAD])
+    assert content(link) == (["Bo: There:"], [READ])
+
+
+async def test_more_buttons_than_fit_on_a_card_are_on_the_next(line: Line, internet: Internet) -> None:
+    internet.when("GET", "/v1/webhooks", body=PAYLOADS["webhooks"])
+    handoff = await started(line)
+    many = tuple(Button(title=str(number), payload=f"/{number}") for number in range(7))
+    await line.reply(handoff, "Which?", buttons=many, cards=(Card(title="Blue", buttons=many),))
+    found = [[each["title"] for each in content(post)[1]] for post in posts(internet)[-4:]]
+    assert found == [["0", "1", "2", "3", "4"], ["5", "6"]] * 2
+
+
+@pytest.mark.parametrize(("room", "shown"), [("direct", ""), ("group", "matt@example.com: ")])
+async def test_what_is_pressed_has_its_title_and_its_payload(
+    line: Line, internet: Internet, room: str, shown: str
+) -> None:
+    webex_knows_what_was_pressed(internet, room)
+    await line.hand_over(ROOM)
+    assert (await line.hook(PAYLOADS["pressed"]))[0] == 200
+    assert (await line.hook(PAYLOADS["pressed"]))[0] == 200  # as a repeat
+    await line.hook(PAYLOADS["message"])
+    pressed, _ = await line.heard(2)
+    assert pressed.text == f"{shown}Yes, please (/affirm)"
+    asked = internet.taken("GET", "/v1/attachment/actions/*")
+    assert {each.headers["authorization"] for each in asked} == {f"Bearer {TOKEN}"}
+    assert await line.bot_heard(ROOM) == []
+
+
+def webex_knows_what_was_pressed(internet: Internet, room: str = "direct") -> None:
+    internet.when("GET", "/v1/messages/action-1", 404, {"message": "Unable to get message."})
+    internet.when("GET", "/v1/attachment/actions/action-1", body=PAYLOADS["action"])
+    internet.when("GET", f"/v1/rooms/{ROOM}", body={"id": ROOM, "type": room})
+    internet.when("GET", "/v1/people/person-1", body={"id": "person-1", "emails": ["matt@example.com"]})
+
+
+async def test_what_webex_does_not_know_was_never_pressed(line: Line, internet: Internet) -> None:
+    internet.when("GET", "/v1/messages/action-1", 404, {"message": "Unable to get message."})
+    internet.when("GET", "/v1/attachment/actions/*", 404, {"message": "Unable to get attachment action."})
+    await line.hand_over(ROOM)
+    assert (await line.hook(PAYLOADS["pressed"]))[0] == 500
+    await line.hook(PAYLOADS["message"])
+    assert [each.text for each in await line.heard()] == ["matt@example.com: the text of message-1"]
+
+
+async def test_without_a_handoff_what_is_pressed_is_nobodys(line: Line, internet: Internet) -> None:
+    webex_knows_what_was_pressed(internet)
+    assert (await line.hook(PAYLOADS["pressed"]))[0] == 500  # as without us
+    assert await line.bot_heard(ROOM) == []
+    await line.hand_over(ROOM)
+    await line.hook(PAYLOADS["message"])
+    assert len(await line.heard()) == 1
 
 
 async def test_a_file_that_webex_cannot_get_comes_as_a_link(line: Line, internet: Internet) -> None:

@@ -1,4 +1,4 @@
-"""Slack: direct messages, channels and threads.
+"""Slack's users: what they say beside Rasa's channel, and how agents reach them.
 
 Rasa's channel tells the bot of direct messages, of mentions, and of everything in its ``slack_channel``, where
 there is a text. It tells it nothing of files without a text, and of a text it loses the files.
@@ -6,53 +6,46 @@ there is a text. It tells it nothing of files without a text, and of a text it l
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-import aiohttp
 from rasa.core.channels.channel import OutputChannel, UserMessage
 from rasa.core.channels.slack import SlackBot
 from sanic.request import Request
-from slack_sdk.errors import SlackApiError, SlackClientError
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from rasa_handoff.backends.http import retry_after
 from rasa_handoff.channels.base import Around, Channel, ChannelFile, Heard, To, Traits
-from rasa_handoff.channels.service import bearer, kind_of, require_host, texts
-from rasa_handoff.errors import FetchError, TemporaryError, UserUnreachable
+from rasa_handoff.channels.service import bearer, kind_of, require_host
+from rasa_handoff.channels.slack.messages import ESCAPED, LONGEST_TEXT, SPEAKER, Post, posts
+from rasa_handoff.channels.slack.refusals import MISSING_SCOPE, NO_ANSWER, code_of, meaning, no_answer
+from rasa_handoff.channels.slack.uploads import Uploads
+from rasa_handoff.errors import FetchError
 from rasa_handoff.fetch import File, host_of
-from rasa_handoff.model import Attachment, Button, Card, Json, Message
+from rasa_handoff.model import Attachment, Button, Json, Message
 
-_LONGEST_TEXT = 3000  #: characters of a section, https://docs.slack.dev/reference/block-kit/blocks/section-block
-_LONGEST_TITLE = 75  #: of a button, https://docs.slack.dev/reference/block-kit/block-elements/button-element
-_BUTTONS = 25  #: https://docs.slack.dev/reference/block-kit/blocks/actions-block
 _FILES = "files.slack.com"
 _HOSTS = (".slack.com", ".slack-gov.com")  #: that get the bot's token
-
-# What Slack says when it is its own trouble: https://docs.slack.dev/reference/methods/chat.postMessage#errors
-_AGAIN = {"fatal_error", "internal_error", "ratelimited", "rate_limited", "request_timeout", "service_unavailable"}
 _BAD_BLOCKS = {"invalid_blocks", "invalid_blocks_format", "invalid_attachments"}  # e.g. an image it cannot load
-_SPEAKER = ("username", "icon_url")
 _SAID_BY_USERS = {None, "file_share", "thread_broadcast", "me_message"}  #: subtypes of a message
 _LINK = re.compile(r"<((?:https?|mailto):[^|>]+)(?:\|[^>]*)?>")
-_ESCAPED = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"))
 
 
 class Slack(Channel):
     traits = Traits(
         name="slack",
         push="yes: where the user wrote last, and into the same thread when `use_threads` is on",
-        hears=("image", "file", "audio", "video", "pressed button"),
-        shows=("image", "links to files", "buttons", "cards"),
+        hears=("image", "file", "audio", "video", "pressed button", "edited message"),
+        shows=("image", "file", "audio", "video", "buttons", "cards"),
         speaker="name and picture, with the scope `chat:write.customize`; else in a notice",
-        longest_text=_LONGEST_TEXT,
+        longest_text=LONGEST_TEXT,
         needs=(
             "The bot token's scope `chat:write`, and `chat:write.customize` for the agents' names.",
             "The scope `files:read`, for agents to open what users attach.",
+            "The scope `files:write`, for files of agents to be uploaded: without it they come as links.",
         ),
         limits=(
             "In a channel, a reply without a mention of the bot reaches the agent only with "
@@ -64,12 +57,18 @@ class Slack(Channel):
             "https://docs.slack.dev/reference/events/message/file_share",
             "https://docs.slack.dev/reference/interaction-payloads/block_actions-payload",
             "https://docs.slack.dev/reference/objects/file-object",
+            "https://docs.slack.dev/messaging/working-with-files",
         ),
     )
 
     def __init__(self, rasa: Any, around: Around) -> None:
         super().__init__(rasa, around)
         self._named = True  #: agents write under their own names, until Slack says that the scope is missing
+        self.uploads = Uploads(self._client, around)
+
+    async def close(self) -> None:
+        await self.uploads.close()
+        await super().close()
 
     # -- what users say -----------------------------------------------------------------------
 
@@ -89,6 +88,9 @@ class Slack(Channel):
 
     def _said(self, output: Json, ignored: bool) -> Iterator[Heard]:
         event = output.get("event") or {}
+        if event.get("subtype") == "message_changed":
+            yield from self._edited(output, event)
+            return
         if event.get("type") not in ("message", "app_mention") or event.get("bot_id") or not event.get("user"):
             return
         told = self.rasa._is_user_message(output) and self._is_for_bot(output, event)
@@ -104,6 +106,27 @@ class Slack(Channel):
             unsaid=event.get("subtype") not in _SAID_BY_USERS,
         )
 
+    def _edited(self, output: Json, event: Json) -> Iterator[Heard]:
+        """What a user has changed, which Rasa's channel tells nothing of; Slack itself adds to messages, too.
+
+        https://docs.slack.dev/reference/events/message/message_changed
+        """
+        message, channel = event.get("message") or {}, event["channel"]
+        changed, thread = message.get("edited") or {}, message.get("thread_ts")
+        if not changed or changed.get("user") != message.get("user") or message.get("bot_id"):
+            return
+        text, bots = message.get("text") or "", _bots(output)
+        in_thread = self.rasa.conversation_granularity == "thread" and bool(thread)
+        if self._is_for_bot(output, event) or in_thread or _mentions(text, bots):
+            yield Heard(
+                sender_id=self._sender(message["user"], channel, thread or message["ts"]),
+                id=f"{channel}:{message['ts']}:{changed['ts']}",
+                edits=f"{channel}:{message['ts']}",
+                text=_readable(self.rasa._sanitize_user_message(text, bots)),
+                attachments=tuple(_files(message.get("files") or ())),
+                dropped=True,
+            )
+
     def _is_for_bot(self, output: Json, event: Json) -> bool:
         return bool(self.rasa._is_supported_channel(output, {"out_channel": event.get("channel")}))
 
@@ -114,9 +137,8 @@ class Slack(Channel):
         if self._is_for_bot(output, event):
             return bool(event.get("files"))
         # In a thread that is a conversation of its own. What mentions the bot comes a second time, as a mention.
-        mentioned = any(f"<@{bot}>" in (event.get("text") or "") for bot in _bots(output))
         in_thread = self.rasa.conversation_granularity == "thread" and bool(event.get("thread_ts"))
-        return in_thread and not mentioned
+        return in_thread and not _mentions(event.get("text") or "", _bots(output))
 
     def _is_ignored_repeat(self, request: Request) -> bool:
         """Whether Rasa's channel ignores *request* because Slack has sent it before."""
@@ -153,7 +175,7 @@ class Slack(Channel):
         """Where a file of another organisation is: https://docs.slack.dev/reference/events/message/file_share."""
         try:
             answer = await self._client().files_info(file=file_id)
-        except (SlackClientError, aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
+        except (SlackApiError, *NO_ANSWER) as error:
             raise FetchError("its place cannot be found out from Slack") from error
         file = answer.get("file") or {}
         return str(file.get("url_private_download") or file.get("url_private") or "")
@@ -168,33 +190,43 @@ class Slack(Channel):
         output: OutputChannel = self.rasa.get_output_channel(where.get("channel"), where.get("thread"))
         return output
 
-    def parts(self, message: Message) -> Sequence[Json]:
-        speaker = {"username": message.name, "icon_url": message.avatar_url} if message.who == "agent" else {}
-        speaker = {name: value for name, value in speaker.items() if value}
-        return [{**each, **speaker} for each in _bodies(message)]
+    def parts(self, message: Message) -> Sequence[Post]:
+        return posts(message)
 
-    async def put(self, to: To, part: Json) -> None:
+    async def put(self, to: To, part: Post) -> None:
         if not self._named:
-            part = {name: value for name, value in part.items() if name not in _SPEAKER}
+            part = part.without(*SPEAKER)
+        if part.file is None or "blocks" in part.body or not await self._share(to, part):
+            await self._post(to, part)
+
+    async def _post(self, to: To, part: Post) -> None:
         where = to.address or {}
         place: Json = {"channel": where.get("channel") or to.sender_id, "thread_ts": where.get("thread")}
         try:
-            await self._client().chat_postMessage(**place, **part)
+            await self._client().chat_postMessage(**place, **part.body)
         except SlackApiError as error:
             await self._put_less(to, part, error)
-        except (SlackClientError, aiohttp.ClientError, asyncio.TimeoutError, OSError) as error:
-            raise TemporaryError("slack", "send a message", detail=type(error).__name__) from error
+        except NO_ANSWER as error:
+            raise no_answer(error) from error
 
-    async def _put_less(self, to: To, part: Json, error: SlackApiError) -> None:
+    async def _put_less(self, to: To, part: Post, error: SlackApiError) -> None:
         """Slack said no: without what it does not take, it may say yes."""
-        code = _code(error)
-        if code == "missing_scope" and any(name in part for name in _SPEAKER):
+        code = code_of(error)
+        if code == MISSING_SCOPE and part.speaker:
             self._named = False
             await self.put(to, part)
-        elif code in _BAD_BLOCKS and "blocks" in part:
-            await self.put(to, {name: value for name, value in part.items() if name != "blocks"})
+        elif code in _BAD_BLOCKS and "blocks" in part.body:
+            await self.put(to, part.without("blocks"))
         else:
-            raise _meaning(error, code) from error
+            raise meaning(error) from error
+
+    async def _share(self, to: To, part: Post) -> bool:
+        """Upload a file; False where it has to come as a link."""
+        where = to.address or {}
+        if part.file is None or not where.get("channel"):
+            return False
+        place = {"channel_id": where["channel"], **({"thread_ts": where["thread"]} if where.get("thread") else {})}
+        return await self.uploads.share(part.file, place, part.speaker, f"{to.delivery_id}:{part.number}")
 
     def _client(self) -> AsyncWebClient:
         """Rasa's own, with its token and proxy; it keeps no connection."""
@@ -210,6 +242,10 @@ def _bots(output: Json) -> list[str]:
     if "authed_users" in output:
         return list(output["authed_users"] or ())
     return [each["user_id"] for each in (output.get("authorizations") or ())[:1]]
+
+
+def _mentions(text: str, users: Sequence[str]) -> bool:
+    return any(f"<@{user}>" in text for user in users)
 
 
 def _files(files: Sequence[Json]) -> Iterator[Attachment | ChannelFile]:
@@ -233,86 +269,6 @@ def _title(action: Json) -> str:
 def _readable(text: str) -> str:
     """What a user wrote, without Slack's escapes: https://docs.slack.dev/messaging/formatting-message-text."""
     text = _LINK.sub(r"\1", text)
-    for character, escaped in reversed(_ESCAPED):
+    for character, escaped in reversed(ESCAPED):
         text = text.replace(escaped, character)
     return text
-
-
-def _escaped(text: str) -> str:
-    for character, escaped in _ESCAPED:
-        text = text.replace(character, escaped)
-    return text
-
-
-def _said(text: str) -> list[str]:
-    return [_escaped(each) for each in texts(text, _LONGEST_TEXT, lambda character: len(_escaped(character)))]
-
-
-def _bodies(message: Message) -> Iterator[Json]:
-    said = _said(message.text)
-    for text in said[:-1] if message.buttons else said:
-        yield {"text": text}
-    if message.buttons:
-        text = said[-1] if said else ""
-        yield {"text": text or _titles(message.buttons), "blocks": [*_section(text), *_actions(message.buttons)]}
-    for attachment in message.attachments:
-        yield _attachment(attachment)
-    for card in message.cards:
-        yield _card(card)
-
-
-def _attachment(attachment: Attachment) -> Json:
-    link = f"<{_escaped(attachment.url)}|{_escaped(attachment.name)}>" if attachment.name else attachment.url
-    if attachment.kind != "image":
-        return {"text": link}
-    return {"text": link, "blocks": [_image(attachment.url, attachment.name)]}
-
-
-def _image(url: str, name: str | None) -> Json:
-    return {"type": "image", "image_url": url, "alt_text": name or "image"}
-
-
-def _card(card: Card) -> Json:
-    title = f"*{_escaped(card.title)}*"
-    linked = f"<{card.url}|{title}>" if card.url else title
-    text = "\n".join([linked, *_said(card.text)[:1]])
-    images = [_image(card.image_url, card.title)] if card.image_url else []
-    return {"text": text, "blocks": [*_section(text), *images, *_actions(card.buttons)]}
-
-
-def _section(text: str) -> list[Json]:
-    return [{"type": "section", "text": {"type": "mrkdwn", "text": text}}] if text else []
-
-
-def _actions(buttons: Sequence[Button]) -> list[Json]:
-    rows = [buttons[start : start + _BUTTONS] for start in range(0, len(buttons), _BUTTONS)]
-    return [{"type": "actions", "elements": [_button(each) for each in row]} for row in rows]
-
-
-def _button(button: Button) -> Json:
-    title = {"type": "plain_text", "text": button.title[:_LONGEST_TITLE]}
-    target = {"url": button.url} if button.url else {"value": button.payload}
-    return {"type": "button", "text": title, **target}
-
-
-def _titles(buttons: Sequence[Button]) -> str:
-    return " / ".join(_escaped(each.title) for each in buttons)
-
-
-# What it says when it does not take a message
-
-
-def _code(error: SlackApiError) -> str:
-    data = getattr(error.response, "data", None)
-    return str(data.get("error", "")) if isinstance(data, dict) else ""
-
-
-def _meaning(error: SlackApiError, code: str) -> TemporaryError | UserUnreachable:
-    """The error that says whether to try again."""
-    response = error.response
-    status = getattr(response, "status_code", None) or getattr(response, "status", None)
-    if status == 429 or code in _AGAIN or not code:
-        wait = retry_after(getattr(response, "headers", {}))
-        return TemporaryError("slack", "send a message", status, code, retry_after=wait)
-    needed = f" (the bot token needs the scope {response['needed']})" if code == "missing_scope" else ""
-    return UserUnreachable(f"slack: could not send a message: {code}{needed}")

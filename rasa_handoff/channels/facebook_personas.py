@@ -1,0 +1,79 @@
+"""Messenger's personas: agents under their own names and pictures.
+
+https://developers.facebook.com/docs/messenger-platform/send-messages/personas
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+
+from rasa_handoff.channels.base import Around
+from rasa_handoff.errors import BackendError, UserUnreachable
+from rasa_handoff.model import Json, Message
+from rasa_handoff.store import kept
+
+log = logging.getLogger(__name__)
+
+ANEW = 3600.0  #: seconds after which a persona that could not be made is tried again
+_LONGEST_NAME = 50  #: characters
+_SCOPE = "facebook:personas"
+
+
+class Personas:
+    """A page's personas, made when they are needed and kept on disk.
+
+    Args:
+        make: has Meta make one of ``name`` and ``profile_picture_url``, and gives its id; it raises `BackendError` or
+            `UserUnreachable` where Meta does not.
+    """
+
+    def __init__(self, make: Callable[[Json], Awaitable[str]], around: Around) -> None:
+        self._make = make
+        self._store = around.store
+        self._now = around.now
+        self._known: dict[str, str] = {}
+        self._not_before: dict[str, float] = {}
+
+    async def of(self, speaker: Json) -> str | None:
+        """The id of *speaker*'s persona, as `speaker_of` gives them; None where the page has to speak itself."""
+        if not speaker or self._now() < self._not_before.get(_key(speaker), 0.0):
+            return None
+        return self._known.get(_key(speaker)) or await self._found(speaker) or await self._made(speaker)
+
+    async def forget(self, speaker: Json) -> None:
+        """Meta does not know the persona, or not any more."""
+        key = _key(speaker)
+        self._known.pop(key, None)
+        self._not_before[key] = self._now() + ANEW
+        await self._store.write(lambda tx: kept.forget(tx, _SCOPE, key))
+
+    async def _found(self, speaker: Json) -> str | None:
+        key = _key(speaker)
+        found = await self._store.read(lambda tx: kept.get(tx, _SCOPE, key))
+        if found is not None:
+            self._known[key] = found["id"]
+        return self._known.get(key)
+
+    async def _made(self, speaker: Json) -> str | None:
+        key, now = _key(speaker), self._now()
+        try:
+            persona = await self._make(speaker)
+        except (BackendError, UserUnreachable) as error:
+            self._not_before[key] = now + ANEW
+            log.info("facebook.no_persona why=%s", error)
+            return None
+        await self._store.write(lambda tx: kept.put(tx, _SCOPE, key, {"id": persona}, now, ""))
+        self._known[key] = persona
+        return persona
+
+
+def speaker_of(message: Message) -> Json:
+    """Who speaks in *message*, as Meta's request for a persona has it; empty where that is nobody with a picture."""
+    if message.who != "agent" or not message.name or not message.avatar_url:
+        return {}
+    return {"name": message.name[:_LONGEST_NAME], "profile_picture_url": message.avatar_url}
+
+
+def _key(speaker: Json) -> str:
+    return f"{speaker['name']} {speaker['profile_picture_url']}"

@@ -1,0 +1,100 @@
+"""What agents send, as Slack's messages: texts, and Block Kit's blocks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from rasa_handoff.channels.service import texts
+from rasa_handoff.model import Attachment, Button, Card, Json, Message
+
+LONGEST_TEXT = 3000  #: characters of a section, https://docs.slack.dev/reference/block-kit/blocks/section-block
+SPEAKER = ("username", "icon_url")
+ESCAPED = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"))
+_LONGEST_TITLE = 75  #: of a button, https://docs.slack.dev/reference/block-kit/block-elements/button-element
+_BUTTONS = 25  #: https://docs.slack.dev/reference/block-kit/blocks/actions-block
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """One message, but for whom it is to reach."""
+
+    body: Json  #: as ``chat.postMessage`` takes it
+    number: int = 0  #: among those of what the agent sent
+    file: Attachment | None = None  #: what it shows or leads to, and can be uploaded instead
+
+    @property
+    def speaker(self) -> Json:
+        return {name: self.body[name] for name in SPEAKER if name in self.body}
+
+    def without(self, *names: str) -> Post:
+        """The same without some of its body."""
+        return replace(self, body={name: value for name, value in self.body.items() if name not in names})
+
+
+def posts(message: Message) -> list[Post]:
+    """*message*, one after the other."""
+    named = {"username": message.name, "icon_url": message.avatar_url} if message.who == "agent" else {}
+    speaker = {name: value for name, value in named.items() if value}
+    found = [*_said(message), *map(_attachment, message.attachments), *map(_card, message.cards)]
+    return [replace(each, number=number, body={**each.body, **speaker}) for number, each in enumerate(found)]
+
+
+def _said(message: Message) -> Iterator[Post]:
+    said = _texts(message.text)
+    for text in said[:-1] if message.buttons else said:
+        yield Post(body={"text": text})
+    if message.buttons:
+        text = said[-1] if said else ""
+        blocks = [*_section(text), *_actions(message.buttons)]
+        yield Post(body={"text": text or _titles(message.buttons), "blocks": blocks})
+
+
+def _attachment(attachment: Attachment) -> Post:
+    """A picture is shown from where it is; whatever else is a file is better uploaded than linked."""
+    link = f"<{_escaped(attachment.url)}|{_escaped(attachment.name)}>" if attachment.name else attachment.url
+    if attachment.kind == "location":
+        return Post(body={"text": link})
+    shown = {"blocks": [_image(attachment.url, attachment.name)]} if attachment.kind == "image" else {}
+    return Post(body={"text": link, **shown}, file=attachment)
+
+
+def _card(card: Card) -> Post:
+    title = f"*{_escaped(card.title)}*"
+    linked = f"<{card.url}|{title}>" if card.url else title
+    text = "\n".join([linked, *_texts(card.text)[:1]])
+    images = [_image(card.image_url, card.title)] if card.image_url else []
+    return Post(body={"text": text, "blocks": [*_section(text), *images, *_actions(card.buttons)]})
+
+
+def _image(url: str, name: str | None) -> Json:
+    return {"type": "image", "image_url": url, "alt_text": name or "image"}
+
+
+def _section(text: str) -> list[Json]:
+    return [{"type": "section", "text": {"type": "mrkdwn", "text": text}}] if text else []
+
+
+def _actions(buttons: Sequence[Button]) -> list[Json]:
+    rows = [buttons[start : start + _BUTTONS] for start in range(0, len(buttons), _BUTTONS)]
+    return [{"type": "actions", "elements": [_button(each) for each in row]} for row in rows]
+
+
+def _button(button: Button) -> Json:
+    title = {"type": "plain_text", "text": button.title[:_LONGEST_TITLE]}
+    target = {"url": button.url} if button.url else {"value": button.payload}
+    return {"type": "button", "text": title, **target}
+
+
+def _titles(buttons: Sequence[Button]) -> str:
+    return " / ".join(_escaped(each.title) for each in buttons)
+
+
+def _texts(text: str) -> list[str]:
+    return [_escaped(each) for each in texts(text, LONGEST_TEXT, lambda character: len(_escaped(character)))]
+
+
+def _escaped(text: str) -> str:
+    for character, escaped in ESCAPED:
+        text = text.replace(character, escaped)
+    return text

@@ -1,0 +1,41 @@
+"""A chat widget in somebody's browser, with a socket to one of Rasa's servers."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from socketio import AsyncClient
+
+from rasa_handoff.testing.payloads import Payloads
+
+PAYLOADS = Payloads(__file__)
+
+
+class Page:
+    """A chat widget in somebody's browser."""
+
+    def __init__(self, url: str) -> None:
+        self.heard: list[tuple[str, Any]] = []
+        self._url = url
+        self._client = AsyncClient()
+        self._client.on("*", lambda event, data: self.heard.append((event, data)))
+
+    async def come(self, session: str = "ann") -> None:
+        """Connect, and ask for the session."""
+        await self._client.connect(self._url, transports=["polling"])
+        await self._client.emit("session_request", {**PAYLOADS["session_request"], "session_id": session})
+        while "session_confirm" not in [event for event, _ in self.heard]:
+            await asyncio.sleep(0.01)
+
+    async def say(self, payload: str) -> None:
+        await self._client.emit("user_uttered", PAYLOADS[payload])
+
+    async def go(self) -> None:
+        await self._client.disconnect()
+
+    def said(self, event: str = "bot_uttered") -> list[Any]:
+        return [data for name, data in self.heard if name == event]
+
+    def texts(self) -> list[str]:
+        return [each.get("text", "") for each in self.said()]

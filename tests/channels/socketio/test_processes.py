@@ -1,0 +1,160 @@
+"""Socket.IO at several servers: whoever has a page of the user's brings it what is said, whichever server says it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest_asyncio
+from rasa.core.agent import Agent
+from rasa.core.channels.socketio import SocketIOInput
+
+from tests.channels.line import Line
+from tests.channels.socketio.page import Page
+
+
+class Beside(Line):
+    """Another server; it shares this test's process and bot with the first, whose gate is enough."""
+
+    def _stand_before_the_bot(self) -> None:
+        """The first one does."""
+
+
+@asynccontextmanager
+async def server(kind: type[Line], database: str, folder: Path, agent: Agent) -> AsyncIterator[Line]:
+    """A server with a channel of its own, on the common database."""
+    folder.mkdir()
+    line = kind(folder, SocketIOInput(session_persistence=True), agent, database=database)
+    await line.up()
+    try:
+        yield line
+    finally:
+        await line.down()
+
+
+@asynccontextmanager
+async def tab(line: Line, user: str = "ann") -> AsyncIterator[Page]:
+    page = Page(line.url)
+    await page.come(user)
+    try:
+        yield page
+    finally:
+        await page.go()
+
+
+@pytest_asyncio.fixture
+async def one(new_database: str, tmp_path: Path, rasa_agent: Agent) -> AsyncIterator[Line]:
+    """The server at which the handoffs are asked for, and which looks after them."""
+    async with server(Line, new_database, tmp_path / "one", rasa_agent) as line:
+        yield line
+
+
+@pytest_asyncio.fixture
+async def other(new_database: str, tmp_path: Path, rasa_agent: Agent, one: Line) -> AsyncIterator[Line]:
+    async with server(Beside, new_database, tmp_path / "other", rasa_agent) as line:
+        yield line
+
+
+async def test_tabs_at_two_servers_both_get_what_an_agent_writes_once_and_in_order(one: Line, other: Line) -> None:
+    async with tab(one) as here, tab(other) as there:
+        handoff = await one.hand_over("ann")
+        await one.gone(handoff)
+        here.heard.clear()
+        there.heard.clear()
+        words = [f"line {number}" for number in range(30)]
+        for text in words:
+            await one.reply(handoff, text)
+        await one.until(lambda: here.texts() == there.texts() == words)
+
+
+async def test_a_tab_at_another_server_alone_gets_it_at_once(one: Line, other: Line) -> None:
+    async with tab(other) as there:
+        handoff = await one.hand_over("ann")
+        await one.gone(handoff)
+        took = []
+        for number in range(30):
+            began, text = time.monotonic(), f"line {number}"
+            await one.reply(handoff, text)
+            await one.until(lambda text=text: there.texts()[-1:] == [text])
+            took.append(time.monotonic() - began)
+        print(f"\nto a socket at another server, ms: {sorted(1000 * each for each in took)[len(took) // 2]:.0f}")
+        assert sorted(took)[len(took) // 2] < 0.4  # a message that has to be tried again takes half a second
+
+
+async def test_typing_is_seen_in_every_tab(one: Line, other: Line) -> None:
+    async with tab(one) as here, tab(other) as there:
+        handoff = await one.hand_over("ann")
+        await one.type(handoff)
+        await one.until(lambda: here.said("handoff_typing") == there.said("handoff_typing") == [{"typing": True}])
+
+
+async def test_the_bot_that_takes_over_again_speaks_in_every_tab(one: Line, other: Line) -> None:
+    async with tab(one) as here, tab(other) as there:
+        handoff = await one.hand_over("ann")
+        await one.gone(handoff)
+        here.heard.clear()
+        there.heard.clear()
+        await one.close(handoff)
+        said = await one.bot_said("ann")
+        assert said
+        await one.until(lambda: set(said) <= set(here.texts()))
+        await one.until(lambda: there.texts() == here.texts())
+
+
+async def test_the_bot_speaks_once_in_the_only_tab_which_is_at_another_server(one: Line, other: Line) -> None:
+    async with tab(other) as there:
+        handoff = await one.hand_over("ann")
+        await one.gone(handoff)
+        there.heard.clear()
+        await one.close(handoff)
+        said = await one.bot_said("ann")
+        assert said
+        await one.until(lambda: there.texts() == said)
+
+
+async def test_what_nobody_hears_waits_until_a_tab_is_there_at_any_server(one: Line, other: Line) -> None:
+    handoff = await one.hand_over("ann")
+    await one.try_reply(handoff, "for Ann")
+    async with tab(other, "bob") as bob, tab(other) as there:
+        await one.until(lambda: "for Ann" in there.texts())
+        assert bob.said() == []
+    await one.gone(handoff)
+
+
+async def test_the_bot_does_not_speak_to_nobody(one: Line, other: Line) -> None:
+    handoff = await one.hand_over("ann")
+    async with tab(other):
+        await one.gone(handoff)
+    await one.until(lambda: not other.channel.sio.manager.rooms.get("/", {}).get("ann"))
+    await one.try_to_close(handoff)
+    assert await one.bot_said("ann") == []
+    async with tab(one) as here:
+        await one.gone(handoff)
+        said = await one.bot_said("ann")
+        assert said
+        await one.until(lambda: here.texts() == said)
+
+
+async def test_nothing_of_what_was_said_is_left_behind_on_the_way(one: Line, other: Line) -> None:
+    async with tab(one), tab(other) as there:
+        handoff = await one.hand_over("ann")
+        await one.reply(handoff, "for Ann")
+        await one.until(lambda: "for Ann" in there.texts())
+        while await one.runtime.store.read(lambda tx: tx.all("SELECT * FROM handoff_kept", {})):
+            await asyncio.sleep(0.01)
+
+
+async def test_a_server_that_died_keeps_nobody_waiting(one: Line, other: Line) -> None:
+    """It is counted for some seconds more, and answers nothing."""
+    async with tab(one) as here:
+        handoff = await one.hand_over("ann")
+        await one.gone(handoff)
+        other.runtime.store._subscribers.clear()
+        began = time.monotonic()
+        for number in range(5):
+            await one.reply(handoff, f"line {number}")
+        await one.until(lambda: here.texts()[-1:] == ["line 4"])
+        assert time.monotonic() - began < 5.0  # whoever waited for its answers would take ten

@@ -1,0 +1,121 @@
+"""What the two pages show of places, queues and colleagues, in a browser."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from rasa_handoff.channels.base import place
+from rasa_handoff.events import AgentMessage
+from rasa_handoff.model import Attachment
+from tests.web_stage import Web, open_web, token_of
+
+pytestmark = pytest.mark.browser
+
+WORKSHOP = place(52.520008, 13.404954, "The workshop")
+
+
+@pytest_asyncio.fixture
+async def browser() -> AsyncIterator[Browser]:
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    assert path, "the browser tests need Chromium: apt-get install chromium"
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        await browser.close()
+
+
+async def chat_page(web: Web, browser: Browser) -> tuple[Page, str]:
+    """The chat page, in a conversation of its own, and that conversation's name."""
+    page = await browser.new_page()
+    await page.goto(f"{web.url}/chat/")
+    find = "Object.values(localStorage).map((each) => JSON.parse(each).sender).find(Boolean)"
+    return page, await (await page.wait_for_function(find)).json_value()
+
+
+async def console(web: Web, browser: Browser, name: str = "Bo") -> Page:
+    """The console, with an agent who is signed in there."""
+    page = await browser.new_page()
+    await page.goto(f"{web.url}/desk/")
+    await page.get_by_label("Token", exact=True).fill(token_of(name))
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("heading", name="Waiting")).to_be_visible()
+    return page
+
+
+async def hand_over(page: Page) -> Any:
+    """Accept the chat that waits, and open the dialog by which it goes to somebody else."""
+    await page.get_by_role("list", name="Waiting").get_by_role("link").first.click()
+    await page.get_by_role("button", name="Accept chat").click()
+    await page.get_by_role("button", name="Hand over").click()
+    return page.get_by_role("dialog", name="Hand over this chat")
+
+
+@pytest.mark.parametrize(
+    ("sent", "shown", "where"),
+    [
+        (WORKSHOP, "The workshop", "52.52001, 13.40495"),
+        (place(-33.8568, 151.2153), "Location", "-33.85680, 151.21530"),
+        (Attachment(url="https://maps.x.test/?q=52.5,13.4", kind="location"), "Location", "52.50000, 13.40000"),
+        (Attachment(url="http://maps.x.test/abc", kind="location", name="Here"), "Here", "maps.x.test"),
+    ],
+)
+async def test_a_place_is_a_link_to_the_map_with_its_coordinates(
+    web: Web, browser: Browser, sent: Attachment, shown: str, where: str
+) -> None:
+    page, sender = await chat_page(web, browser)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    await web.agent_online()
+    chat = str((await web.open(sender))["id"])
+    await web.runtime.inbox.apply("desk", AgentMessage(chat_id=chat, text="Here:", attachments=(sent,)))
+    link = page.get_by_role("log").get_by_role("link")
+    await expect(link.get_by_text(shown, exact=True)).to_be_visible()
+    await expect(link.get_by_text(where, exact=True)).to_be_visible()
+    await expect(link).to_have_attribute("href", sent.url)
+    await expect(link.locator("use")).to_have_attribute("href", "#icon-place")
+    assert all(url.startswith(web.url.partition("/webhooks")[0]) for url in asked)
+
+
+async def test_the_head_counts_the_queue_as_the_bot_does(web: Web, browser: Browser) -> None:
+    page, sender = await chat_page(web, browser)
+    await web.agent_online()
+    await web.open(sender)
+    await expect(page.get_by_text("You are number 1", exact=True)).to_be_visible()
+
+
+async def test_what_happened_is_told_in_sentences(web: Web, browser: Browser) -> None:
+    page, sender = await chat_page(web, browser)
+    agent = await web.agent_online()
+    chat = str((await web.open(sender))["id"])
+    await agent.accept(chat)
+    await agent.close(chat)
+    await expect(page.get_by_text("The chat was ended.", exact=True)).to_be_visible()
+
+
+async def test_whoever_has_no_colleague_online_is_told_where_the_chat_goes(web: Web, browser: Browser) -> None:
+    page = await console(web, browser)
+    await web.waiting_user()
+    dialog = await hand_over(page)
+    await expect(dialog.get_by_text("None of your colleagues is online")).to_be_visible()
+    await page.keyboard.press("Escape")
+    await web.agent_online("Cleo")
+    await page.get_by_role("button", name="Hand over").click()
+    await expect(dialog.get_by_role("radio", name="Cleo")).to_be_enabled()
+    await expect(dialog.get_by_text("None of your colleagues is online")).to_be_hidden()
+
+
+async def test_the_only_agent_is_told_why_there_is_nobody_to_choose(tmp_path: Path, browser: Browser) -> None:
+    alone = {"desk": {"agents": [{"name": "Bo", "token": token_of("Bo")}]}}
+    async with open_web(f"sqlite:///{tmp_path}/handoff.db", tmp_path, backends=alone) as web:
+        page = await console(web, browser)
+        await web.waiting_user()
+        dialog = await hand_over(page)
+        await expect(dialog.get_by_text("You are the only agent at this desk.")).to_be_visible()
+        await expect(dialog.get_by_role("radio", name="Back to the queue")).to_be_checked()
