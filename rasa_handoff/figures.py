@@ -22,6 +22,7 @@ By = Literal["backend", "group", "day", "reason"]
 BY: tuple[By, ...] = ("backend", "group", "day", "reason")
 
 _REFUSALS = {EndReason.UNAVAILABLE, EndReason.REJECTED, EndReason.FAILED}
+_UTC = ZoneInfo("UTC")
 _AT_ONCE = 200  #: handoffs a query: between two of them the server does what else there is
 
 
@@ -32,7 +33,7 @@ class Question:
     since: float  #: seconds since the epoch, as all times
     until: float
     by: By | None = None
-    zone: ZoneInfo  #: where a day begins
+    zone: ZoneInfo = _UTC  #: where a day begins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +93,11 @@ def fate(end_reason: EndReason | None, taken: bool) -> Fate:
 def midnight_before(at: float, zone: ZoneInfo) -> float:
     """When the day began that *at* belongs to."""
     return datetime.fromtimestamp(at, zone).replace(hour=0, minute=0, second=0, microsecond=0).timestamp()
+
+
+def nothing() -> Figures:
+    """What no handoff at all comes to."""
+    return _Tally().figures()
 
 
 async def report(store: Store, question: Question) -> Report:

@@ -1,7 +1,7 @@
 """What happens, as numbers for Prometheus: counted where it is committed, so that no two processes count it.
 
-Names and units follow https://prometheus.io/docs/practices/naming/. Labels are few: an agent system, an end reason,
-a direction; never a user.
+Names and units follow https://prometheus.io/docs/practices/naming/. Labels are few: an agent system, a group that
+the settings name, an end reason, a direction; never a user.
 """
 
 from __future__ import annotations
@@ -22,13 +22,31 @@ from rasa_handoff.outbox import Outcome, Postponed
 from rasa_handoff.store import Store
 
 _SECONDS = (5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14_400, 28_800)
-_STARS = (1, 2, 3, 4, 5)
+NO_GROUP = ""  #: which for Prometheus is the same as no such label
 _DIRECTIONS = {"agent": "to_agent", "user": "to_user"}
 _RESULTS = {"done": "delivered", "dead": "dead"}
 # Where several processes answer at one address, each scrape meets another of them. Then they keep their numbers
 # in files of a folder that this names, and any of them tells the sums
 # (https://prometheus.github.io/client_python/multiprocess/).
 _FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+
+
+_COUNTERS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "requests": ("Requests for an agent.", ("backend",)),
+    "opened": ("Handoffs that an agent system accepted.", ("backend",)),
+    "passed_on": ("Handoffs refused that went on to the next agent system.", ("backend",)),
+    "closed": ("Handoffs that ended.", ("backend", "reason")),
+    "callbacks": ("Requests to call a user back.", ("backend",)),
+    "messages": ("Messages delivered.", ("backend", "direction")),
+    "delivery_attempts": ("Tries to deliver.", ("backend", "target", "result")),
+    "webhooks": ("Requests of agent systems, by the answer.", ("backend", "code")),
+}
+_HISTOGRAMS: dict[str, tuple[str, tuple[str, ...], tuple[int, ...]]] = {
+    "wait_seconds": ("From the request until the wait ended.", ("backend", "group", "end"), _SECONDS),
+    "first_reply_seconds": ("From the request to an agent's first message.", ("backend",), _SECONDS),
+    "duration_seconds": ("From the request to the end, if an agent came.", ("backend",), _SECONDS),
+    "rating_stars": ("How content users were, 1 to 5.", ("backend",), (1, 2, 3, 4, 5)),
+}
 
 
 class _Series(dict[tuple[str, ...], Any]):
@@ -47,54 +65,48 @@ class Metrics:
 
     Args:
         backends: the agent systems in the settings; their series begin at 0, as rates need it.
+        groups: those in the settings. Others, which bots and agent systems may name as they like, are no label.
 
     Raises:
         ConfigError: the folder for the numbers of several processes is not there.
     """
 
-    def __init__(self, backends: Iterable[str]) -> None:
+    def __init__(self, backends: Iterable[str], groups: Iterable[str] = ()) -> None:
         _require_folder()
-        self._registry = CollectorRegistry()
-        counter, histogram = self._counter, self._histogram
-        self._requests = counter("requests", "Requests for an agent.", "backend")
-        self._opened = counter("opened", "Handoffs that an agent system accepted.", "backend")
-        self._passed_on = counter("passed_on", "Handoffs refused that went on to the next agent system.", "backend")
-        self._closed = counter("closed", "Handoffs that ended.", "backend", "reason")
-        self._callbacks = counter("callbacks", "Requests to call a user back.", "backend")
-        self._messages = counter("messages", "Messages delivered.", "backend", "direction")
-        self._attempts = counter("delivery_attempts", "Tries to deliver.", "backend", "target", "result")
-        self._webhooks = counter("webhooks", "Requests of agent systems, by the answer.", "backend", "code")
-        self._waits = histogram("wait_seconds", "From the request until the wait ended.", _SECONDS, "backend", "end")
-        self._replies = histogram(
-            "first_reply_seconds", "From the request to an agent's first message.", _SECONDS, "backend"
-        )
-        self._durations = histogram(
-            "duration_seconds", "From the request to the end, if an agent came.", _SECONDS, "backend"
-        )
-        self._stars = histogram("rating_stars", "How content users were, 1 to 5.", _STARS, "backend")
+        self._groups = frozenset(groups)
+        self._registry = registry = CollectorRegistry()
+        self._series: dict[str, _Series] = {}
+        for name, (words, labels) in _COUNTERS.items():
+            self._series[name] = _Series(Counter(f"handoff_{name}", words, labels, registry=registry))
+        for name, (words, labels, buckets) in _HISTOGRAMS.items():
+            histogram = Histogram(f"handoff_{name}", words, labels, registry=registry, buckets=buckets)
+            self._series[name] = _Series(histogram)
         for backend in backends:
             self._begin(backend)
 
-    def _counter(self, name: str, words: str, *labels: str) -> _Series:
-        return _Series(Counter(f"handoff_{name}_total", words, labels, registry=self._registry))
-
-    def _histogram(self, name: str, words: str, buckets: tuple[int, ...], *labels: str) -> _Series:
-        return _Series(Histogram(f"handoff_{name}", words, labels, registry=self._registry, buckets=buckets))
-
     def _begin(self, backend: str) -> None:
         """Let the series of an agent system be there before anything happens."""
-        for alone in (self._requests, self._opened, self._passed_on, self._callbacks):
-            alone[(backend,)]
-        for measured in (self._replies, self._durations, self._stars):
-            measured[(backend,)]
+        for name, (_, labels, *_) in {**_COUNTERS, **_HISTOGRAMS}.items():
+            if labels == ("backend",):
+                self._series[name][(backend,)]
         for reason in EndReason:
-            self._closed[backend, reason.value]
+            self._series["closed"][backend, reason.value]
         for end in ("taken", "abandoned"):
-            self._waits[backend, end]
+            self._series["wait_seconds"][backend, NO_GROUP, end]
         for target, direction in _DIRECTIONS.items():
-            self._messages[backend, direction]
+            self._series["messages"][backend, direction]
             for result in (*_RESULTS.values(), "postponed"):
-                self._attempts[backend, target, result]
+                self._series["delivery_attempts"][backend, target, result]
+
+    def _count(self, name: str, *labels: str) -> None:
+        self._series[name][labels].inc()
+
+    def _observe(self, name: str, value: float, *labels: str) -> None:
+        self._series[name][labels].observe(value)
+
+    def group_of(self, group: str | None) -> str:
+        """The label of this group; `NO_GROUP` if the settings do not have it."""
+        return group if group in self._groups else NO_GROUP
 
     def listen(self, store: Store) -> None:
         """Count what is committed by this process from here on."""
@@ -110,53 +122,55 @@ class Metrics:
             self._began(moved)
             return
         if before.backend != handoff.backend:
-            self._passed_on[(before.backend,)].inc()
+            self._count("passed_on", before.backend)
         if before.status is Status.REQUESTED and _is_with_agents(handoff):
-            self._opened[(handoff.backend,)].inc()
+            self._count("opened", handoff.backend)
         if before.accepted_at is None and handoff.accepted_at is not None:
-            self._waits[handoff.backend, "taken"].observe(_since_opened(handoff, handoff.accepted_at))
+            self._waited(handoff, handoff.accepted_at, "taken")
         if before.replied_at is None and handoff.replied_at is not None:
-            self._replies[(handoff.backend,)].observe(_since_opened(handoff, handoff.replied_at))
+            self._observe("first_reply_seconds", _since_opened(handoff, handoff.replied_at), handoff.backend)
         if before.rating is None and handoff.rating is not None:
-            self._stars[(handoff.backend,)].observe(handoff.rating.stars)
+            self._observe("rating_stars", handoff.rating.stars, handoff.backend)
         if before.is_open and not handoff.is_open:
             self._ended(handoff)
 
     def _began(self, moved: Moved) -> None:
         handoff = moved.handoff
         if moved.callback:
-            self._callbacks[(handoff.backend,)].inc()
+            self._count("callbacks", handoff.backend)
             return
-        self._requests[(handoff.backend,)].inc()
+        self._count("requests", handoff.backend)
         if not handoff.is_open:
             self._ended(handoff)
 
     def _ended(self, handoff: Handoff) -> None:
         if handoff.end_reason is None or handoff.closed_at is None:
             return
-        seconds = _since_opened(handoff, handoff.closed_at)
-        self._closed[handoff.backend, handoff.end_reason.value].inc()
+        self._count("closed", handoff.backend, handoff.end_reason.value)
         became = fate(handoff.end_reason, handoff.accepted_at is not None)
         if became == "taken":
-            self._durations[(handoff.backend,)].observe(seconds)
+            self._observe("duration_seconds", _since_opened(handoff, handoff.closed_at), handoff.backend)
         elif became == "abandoned":
-            self._waits[handoff.backend, "abandoned"].observe(seconds)
+            self._waited(handoff, handoff.closed_at, "abandoned")
+
+    def _waited(self, handoff: Handoff, until: float, end: str) -> None:
+        self._observe("wait_seconds", _since_opened(handoff, until), handoff.backend, self.group_of(handoff.group), end)
 
     # -- what goes out, and what comes in -----------------------------------------------------
 
     def _settled(self, outcome: Outcome) -> None:
         backend, delivery = outcome.handoff.backend, outcome.delivery
-        self._attempts[backend, delivery.target, _RESULTS[delivery.state]].inc()
+        self._count("delivery_attempts", backend, delivery.target, _RESULTS[delivery.state])
         # A message that goes out in parts is one.
         if delivery.kind == "message" and delivery.state == "done" and not delivery.body.get("part"):
-            self._messages[backend, _DIRECTIONS[delivery.target]].inc()
+            self._count("messages", backend, _DIRECTIONS[delivery.target])
 
     def _postponed(self, postponed: Postponed) -> None:
-        self._attempts[postponed.handoff.backend, postponed.delivery.target, "postponed"].inc()
+        self._count("delivery_attempts", postponed.handoff.backend, postponed.delivery.target, "postponed")
 
     def answered(self, backend: str, status: int) -> None:
         """A request of an agent system got this HTTP status."""
-        self._webhooks[backend, str(status)].inc()
+        self._count("webhooks", backend, str(status))
 
     # -- the way out --------------------------------------------------------------------------
 

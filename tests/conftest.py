@@ -12,6 +12,7 @@ import pytest
 import pytest_asyncio
 
 from rasa_handoff.store import Store
+from rasa_handoff.testing import Wire
 from tests import databases
 from tests.stage import Stage, Time
 from tests.web_stage import Web, open_web
@@ -54,6 +55,13 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/handoff.db"
     address: str = request.getfixturevalue("new_database")
     return address
+
+
+@pytest.fixture
+def wire() -> Iterator[Wire]:
+    """A server in a vendor's place, which takes everything."""
+    with Wire() as wire:
+        yield wire
 
 
 @pytest.fixture

@@ -208,8 +208,14 @@ class Bot:
         found: list[dict[str, Any]] = answer.json() if answer.text.startswith("[") else []
         return found
 
+    def learn(self, sender: str, **slots: str) -> None:
+        """Fill the bot's slots, as its actions would."""
+        url = f"{self.url}/conversations/{sender}/tracker/events"
+        events = [{"event": "slot", "name": name, "value": value} for name, value in slots.items()]
+        requests.post(url, json=events, timeout=30).raise_for_status()
+
     def tracker(self, sender: str) -> dict[str, Any]:
-        found: dict[str, Any] = requests.get(f"{self.url}/conversations/{sender}/tracker", timeout=10).json()
+        found: dict[str, Any] = requests.get(f"{self.url}/conversations/{sender}/tracker", timeout=30).json()
         return found
 
 
@@ -309,6 +315,7 @@ class Sink:
 
     def stop(self) -> None:
         self._server.shutdown()
+        self._server.server_close()
 
 
 @contextmanager

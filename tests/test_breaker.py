@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 
 import pytest
 
@@ -136,12 +135,6 @@ def test_pauses_are_spread() -> None:
     found = {jittered(10.0) for _ in range(100)}
     assert len(found) > 50
     assert 8.0 <= min(found) <= max(found) <= 12.0
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with Wire() as wire:
-        yield wire
 
 
 async def test_a_session_leaves_only_the_host_alone_that_fails(wire: Wire) -> None:

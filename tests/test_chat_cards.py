@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Page, Route, async_playwright, expect
+from playwright.async_api import Page, Route, expect
 
 from rasa_handoff.events import AgentMessage
 from rasa_handoff.model import Attachment, Button, Card
+from tests.browsers import running_browser
 from tests.web_stage import Web
 
 pytestmark = pytest.mark.browser
@@ -19,14 +19,10 @@ pytestmark = pytest.mark.browser
 @pytest_asyncio.fixture
 async def page(web: Web) -> AsyncIterator[Page]:
     """The chat page, in a conversation of its own."""
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert path, "the browser tests need Chromium: apt-get install chromium"
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+    async with running_browser() as browser:
         page = await browser.new_page()
         await page.goto(f"{web.url}/chat/")
         yield page
-        await browser.close()
 
 
 async def chat_of(web: Web, page: Page) -> str:

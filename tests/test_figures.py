@@ -291,3 +291,18 @@ async def test_what_is_no_question_names_the_field(web: Web, query: str, field: 
     answer = await (await web.operator()).get(f"/stats?{query}")
     assert (answer.status, answer.code) == (400, "malformed")
     assert answer.message.startswith(f"{field} ")
+
+
+async def test_agents_see_what_the_desk_did_in_a_day(web_on_each: Web) -> None:
+    web = web_on_each
+    bo = await web.agent_online("Bo")
+    assert (await bo.get("/desk/api/figures")).json["figures"]["handoffs"] == 0
+    await web.open("ann")
+    (chat,) = (await bo.chats())["waiting"]
+    await bo.accept(chat["id"])
+    elsewhere = a_handoff(web.runtime.now() - 100, "una", backend="yellow")
+    await put(web.runtime.store, elsewhere)
+    found = (await bo.get("/desk/api/figures")).json
+    assert found["until"] - found["since"] == DAY
+    assert (found["figures"]["handoffs"], found["figures"]["taken"]) == (1, 1)
+    assert (await (await web.stranger()).get("/desk/api/figures")).status == 401

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
@@ -12,12 +12,6 @@ from rasa_handoff.errors import BackendError, ChatGone, TemporaryError
 from rasa_handoff.testing import Wire
 
 TOO_LARGE = b"x" * (LARGEST_ANSWER + 1)
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with Wire() as wire:
-        yield wire
 
 
 @pytest_asyncio.fixture

@@ -22,7 +22,7 @@ from rasa_handoff.model import EndReason, Handoff, Person, Rating, Request, Stat
 from rasa_handoff.testing.calls import Call
 from rasa_handoff.testing.stage import on_stage
 from tests.stage import Recorder, Stage, Time
-from tests.web_stage import Client, Web
+from tests.web_stage import Client, Web, open_web
 
 BO = Person(name="Bo", id="bo")
 
@@ -33,7 +33,7 @@ def counted(metrics: Metrics) -> dict[str, float]:
     for family in metrics.collect():
         for sample in family.samples:
             if sample.value and not sample.name.endswith("_bucket"):
-                words = ",".join(value for name, value in sorted(sample.labels.items()) if name != "backend")
+                words = ",".join(value for name, value in sorted(sample.labels.items()) if name != "backend" and value)
                 found[f"{sample.name.removeprefix('handoff_')}{{{words}}}" if words else sample.name[8:]] = sample.value
     return found
 
@@ -126,10 +126,8 @@ class TestHandoffs:
         await stage.runtime.switchboard.rate(Rating(stars=1), handoff_id=handoff.id)
         assert about("rating", stage.runtime.metrics) == {"rating_stars_count": 1, "rating_stars_sum": 4}
 
-    async def test_one_that_the_start_finds_half_opened_failed(self, database: str, tmp_path: Path, time: Time) -> None:
-        if not database.startswith("sqlite"):
-            pytest.skip("among several, whoever takes it over ends it")
-        stage = Stage(database, tmp_path, time)
+    async def test_one_that_the_start_finds_half_opened_failed(self, tmp_path: Path, time: Time) -> None:
+        stage = Stage(f"sqlite:///{tmp_path}/handoff.db", tmp_path, time)
         await stage.up()
         request = Handoff(id="h", sender_id="ann", channel="rest", backend="desk", status=Status.REQUESTED, opened_at=0)
         await stage.runtime.store.write(
@@ -282,8 +280,8 @@ async def test_series_are_there_before_anything_happens(web_on_each: Web, operat
     found = await told(operator)
     assert found["handoff_requests_total", ("desk",)] == 0
     assert found["handoff_closed_total", ("desk", "not_accepted")] == 0
-    assert found["handoff_wait_seconds_count", ("desk", "taken")] == 0
-    assert found["handoff_open", ("desk", "queued")] == 0
+    assert found["handoff_wait_seconds_count", ("desk", "taken", "")] == 0
+    assert found["handoff_open", ("desk", "", "queued")] == 0
     assert found["handoff_deliveries", ("dead", "agent")] == 0
     assert found["handoff_ready", ()] == 1
     assert found["handoff_info", (web_on_each.runtime.store.database, version("rasa_handoff"))] == 1
@@ -296,10 +294,10 @@ async def test_how_things_stand_is_looked_up(web_on_each: Web, operator: Client)
     (chat, _) = (await bo.chats())["waiting"]
     await bo.accept(chat["id"])
     found = await told(operator)
-    assert found["handoff_open", ("desk", "queued")] == 1
-    assert found["handoff_open", ("desk", "active")] == 1
-    assert found["handoff_open_oldest_seconds", ("desk", "queued")] > 0
-    assert found["handoff_open_oldest_seconds", ("desk", "requested")] == 0
+    assert found["handoff_open", ("desk", "", "queued")] == 1
+    assert found["handoff_open", ("desk", "", "active")] == 1
+    assert found["handoff_open_oldest_seconds", ("desk", "", "queued")] > 0
+    assert found["handoff_open_oldest_seconds", ("desk", "", "requested")] == 0
     assert found["handoff_agents_online", ("desk",)] == 1
 
 
@@ -309,6 +307,23 @@ async def test_no_user_is_in_a_label(web_on_each: Web, operator: Client) -> None
     answer = await operator.get("/metrics")
     assert b"secret-service" not in answer.body
     assert b"of-no-settings" not in answer.body
+
+
+async def test_groups_that_the_settings_name_are_told_apart(tmp_path: Path) -> None:
+    route = [{"to": "desk", "group": "billing", "when": {"slots": {"topic": "billing"}}}, {"to": "desk"}]
+    async with open_web(f"sqlite:///{tmp_path}/handoff.db", tmp_path, route=route) as web:
+        bo = await web.agent_online("Bo")
+        await web.open("ann", parameters={"topic": "billing"})
+        await web.open("una", group="of-no-settings")
+        await web.open("eve")
+        found = await told(await web.operator())
+        assert found["handoff_open", ("desk", "billing", "queued")] == 1
+        assert found["handoff_open", ("desk", "", "queued")] == 2
+        (chat,) = [chat for chat in (await bo.chats())["waiting"] if chat["group"] == "billing"]
+        await bo.accept(chat["id"])
+        found = await told(await web.operator())
+        assert found["handoff_wait_seconds_count", ("desk", "taken", "billing")] == 1
+        assert found["handoff_wait_seconds_count", ("desk", "taken", "")] == 0
 
 
 async def test_a_request_to_call_back_is_no_handoff(web: Web) -> None:

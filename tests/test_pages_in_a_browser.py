@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import Browser, Page, expect
 
 from rasa_handoff.channels.base import place
 from rasa_handoff.events import AgentMessage
-from rasa_handoff.model import Attachment
+from rasa_handoff.model import Attachment, Message, new_id
+from tests.browsers import running_browser
 from tests.web_stage import Web, open_web, token_of
 
 pytestmark = pytest.mark.browser
@@ -23,12 +23,8 @@ WORKSHOP = place(52.520008, 13.404954, "The workshop")
 
 @pytest_asyncio.fixture
 async def browser() -> AsyncIterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert path, "the browser tests need Chromium: apt-get install chromium"
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+    async with running_browser() as browser:
         yield browser
-        await browser.close()
 
 
 async def chat_page(web: Web, browser: Browser) -> tuple[Page, str]:
@@ -119,3 +115,40 @@ async def test_the_only_agent_is_told_why_there_is_nobody_to_choose(tmp_path: Pa
         dialog = await hand_over(page)
         await expect(dialog.get_by_text("You are the only agent at this desk.")).to_be_visible()
         await expect(dialog.get_by_role("radio", name="Back to the queue")).to_be_checked()
+
+
+async def test_a_message_that_the_user_has_changed_is_marked_at_the_desk(web: Web, browser: Browser) -> None:
+    page = await console(web, browser)
+    user, _ = await web.waiting_user()
+    for text, edits in (("at nin", None), ("at nine", "m1")):
+        said = Message(id=new_id(), who="user", text=text, edits=edits, at=1.0)
+        await web.runtime.switchboard.said(user.sender, said, new_id())
+    await page.get_by_role("list", name="Waiting").get_by_role("link").first.click()
+    marked = page.locator(".bubble", has_text="Edited message")
+    await expect(marked).to_have_count(1)
+    await expect(marked).to_contain_text("at nine")
+
+
+async def test_the_figures_of_the_day_are_one_key_away(web: Web, browser: Browser) -> None:
+    page = await console(web, browser)
+    await page.keyboard.press("Alt+f")
+    figures = page.get_by_role("dialog", name="The last 24 hours")
+    await expect(figures.get_by_text("Nobody asked for an agent.")).to_be_visible()
+    await figures.get_by_role("button", name="Done").click()
+    await expect(figures).to_be_hidden()
+    await web.open("ann")
+    await page.get_by_role("list", name="Waiting").get_by_role("link").first.click()
+    await page.get_by_role("button", name="Accept chat").click()
+    await page.get_by_role("button", name="Figures of the last day").click()
+    for name, value in (("Asked for an agent", "1"), ("Accepted", "1100 %"), ("Waiting", "0"), ("First reply", "–")):
+        line = figures.locator("div", has=page.get_by_role("term").get_by_text(name, exact=True))
+        await expect(line.get_by_role("definition")).to_have_text(value)
+    await expect(figures.get_by_text("9 in 10 within")).to_have_count(1)
+
+
+async def test_figures_that_cannot_be_had_say_why(web: Web, browser: Browser) -> None:
+    page = await console(web, browser)
+    await page.route("**/api/figures", lambda route: route.abort())
+    await page.get_by_role("button", name="Figures of the last day").click()
+    figures = page.get_by_role("dialog", name="The last 24 hours")
+    await expect(figures.get_by_role("alert")).to_have_text("The server cannot be reached.")

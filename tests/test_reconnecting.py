@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import json
-import shutil
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime, timedelta, timezone
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, Route, async_playwright, expect
+from playwright.async_api import Browser, Page, Route, expect
 
+from tests.browsers import running_browser
 from tests.web_stage import Web, token_of
 
 pytestmark = pytest.mark.browser
 
 STREAM = "**/stream*"
-ATTEMPTS = 4  #: in vain, behind which a page pauses for three seconds at least
-AT_ONCE = 2000  #: milliseconds
+ATTEMPTS = 2  #: in vain
+NOON = datetime(2026, 11, 20, 12, tzinfo=timezone.utc)
 
 
 @pytest_asyncio.fixture
 async def browser() -> AsyncIterator[Browser]:
-    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert path, "the browser tests need Chromium: apt-get install chromium"
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+    async with running_browser() as browser:
         yield browser
-        await browser.close()
 
 
 async def cut_off(page: Page, address: str, greeting: str = "") -> None:
-    """Open the page, whose stream ends behind the greeting and cannot be had again, until its pauses are long."""
+    """Open the page, whose stream ends behind the greeting and cannot be had again.
+
+    From there on the page's time stands still, so that it tries again only when something else is a reason to.
+    """
     attempts = 0
 
     async def refuse(route: Route) -> None:
@@ -42,10 +42,12 @@ async def cut_off(page: Page, address: str, greeting: str = "") -> None:
         else:
             await route.abort()
 
+    await page.clock.install(time=NOON)
+    await page.clock.pause_at(NOON + timedelta(seconds=1))
     await page.route(STREAM, refuse)
     await page.goto(address)
     while attempts < ATTEMPTS + bool(greeting):
-        await page.wait_for_timeout(50)
+        await page.clock.run_for(500)
     await expect(page.get_by_text("Reconnecting")).to_be_visible()
     await page.unroute(STREAM)
 
@@ -61,7 +63,7 @@ async def test_the_chat_page_is_back_when_the_user_could_write(web: Web, browser
     await cut_off(page, f"{web.url}/chat/")
     await write(page, "Your message")
     await expect(page.locator(".message-state[data-state=sent]")).to_be_visible()
-    await expect(page.get_by_text("Reconnecting")).to_be_hidden(timeout=AT_ONCE)
+    await expect(page.get_by_text("Reconnecting")).to_be_hidden()
 
 
 async def test_the_console_is_back_when_the_agent_could_write(web: Web, browser: Browser) -> None:
@@ -73,7 +75,7 @@ async def test_the_console_is_back_when_the_agent_could_write(web: Web, browser:
     await page.context.request.post(f"{web.url}/desk/api/session", data={"token": token_of("Bo")})
     await cut_off(page, f"{web.url}/desk/#/chats/{chat}", json.dumps({"agent": me, "now": time.time()}))
     await write(page, "Reply to")
-    await expect(page.get_by_text("Reconnecting")).to_be_hidden(timeout=AT_ONCE)
+    await expect(page.get_by_text("Reconnecting")).to_be_hidden()
 
 
 async def write_in_vain(page: Page, web: Web, status: str) -> None:
@@ -104,13 +106,13 @@ async def write_in_vain(page: Page, web: Web, status: str) -> None:
 async def test_what_could_not_be_sent_goes_out_when_the_server_is_back(web: Web, browser: Browser) -> None:
     page = await browser.new_page()
     await write_in_vain(page, web, "active")
-    await expect(page.locator(".message-state[data-state=sent]")).to_be_visible(timeout=10_000)
+    await expect(page.locator(".message-state[data-state=sent]")).to_be_visible()
 
 
 async def test_what_was_for_an_agent_does_not_go_to_the_bot_by_itself(web: Web, browser: Browser) -> None:
     page = await browser.new_page()
     await write_in_vain(page, web, "closed")
-    await expect(page.get_by_text("With you now")).to_be_hidden(timeout=10_000)
+    await expect(page.get_by_text("With you now")).to_be_hidden()
     await expect(page.get_by_text("Not sent")).to_be_visible()
 
 
@@ -122,4 +124,4 @@ async def test_what_could_not_be_sent_goes_out_though_the_stream_never_broke(web
     await write(page, "Your message")
     await expect(page.get_by_text("Not sent")).to_be_visible()
     cut = False
-    await expect(page.locator(".message-state[data-state=sent]")).to_be_visible(timeout=15_000)
+    await expect(page.locator(".message-state[data-state=sent]")).to_be_visible()

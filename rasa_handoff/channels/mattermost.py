@@ -55,6 +55,7 @@ class Mattermost(Service):
         limits=(
             "Rasa's channel does not check the webhook's own token: let nobody but Mattermost reach its address.",
             "A conversation is a user's, whatever channel they write in: answers go where they wrote last.",
+            "Outgoing webhooks are for new posts alone: agents do not read what users change in theirs.",
         ),
         sources=(
             "https://developers.mattermost.com/integrate/webhooks/outgoing/",

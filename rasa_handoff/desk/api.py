@@ -14,7 +14,7 @@ from sanic import Blueprint
 from sanic.request import Request
 from sanic.response import HTTPResponse, redirect
 
-from rasa_handoff import signing
+from rasa_handoff import figures, signing
 from rasa_handoff import strict_json as read
 from rasa_handoff.desk import openapi, records
 from rasa_handoff.desk.backend import AgentChanged, AgentThere, ChatChanged, Desk, MessageChanged, UserTyped
@@ -22,17 +22,20 @@ from rasa_handoff.desk.patience import Patience
 from rasa_handoff.desk.presence import GRACE
 from rasa_handoff.desk.records import Agent, Chat
 from rasa_handoff.errors import Malformed, NotAuthentic, UnknownChat
+from rasa_handoff.figures import Question
 from rasa_handoff.model import Json
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import Shared, Tx, handoffs
 from rasa_handoff.store.users import Erased
 from rasa_handoff.web import sse
 from rasa_handoff.web.answers import Handler, add_route, as_json, nothing, payload_of
+from rasa_handoff.web.figures import of_figures
 from rasa_handoff.web.pages import Pages
 
 COOKIE = "handoff_desk"
 _SESSION = 12 * 3600.0  #: seconds
 _LONGEST_TEXT = 10_000
+_A_DAY = 86_400.0  #: seconds that the figures are of
 _REASONS = ("resolved", "unresolved", "spam", "other")
 
 
@@ -59,6 +62,7 @@ class DeskApi:
             ("GET", "/me", self.me),
             ("PUT", "/me/presence", self.set_presence),
             ("GET", "/agents", self.agents),
+            ("GET", "/figures", self.figures),
             ("GET", "/chats", self.chats),
             ("GET", "/chats/<chat_id:str>", self.chat),
             ("POST", "/chats/<chat_id:str>/accept", self.accept),
@@ -253,6 +257,15 @@ class DeskApi:
         agent = await self._signed_in(request)
         end = _end(await payload_of(request))
         return as_json({"chat": self._of_chat(await self._desk.end(agent, chat_id, end))})
+
+    async def figures(self, request: Request) -> HTTPResponse:
+        await self._signed_in(request)
+        runtime = self._running()
+        now = runtime.now()
+        question = Question(since=now - _A_DAY, until=now, by="backend")
+        report = await figures.report(runtime.store, question)
+        at_desk = report.rows.get(self._desk.name) or figures.nothing()
+        return as_json({"since": question.since, "until": question.until, "figures": of_figures(at_desk)})
 
     # -- live ---------------------------------------------------------------------------------
 

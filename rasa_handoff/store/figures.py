@@ -12,8 +12,8 @@ _AGAIN_WITHIN = 86_400.0  #: seconds
 
 # Without the `|| ''` the index over all chats that ever were would be taken, not the small one over the open ones.
 _OPEN = (
-    "SELECT backend || '', status, count(*), min(opened_at) FROM handoff_handoffs WHERE status <> 'closed' "
-    "GROUP BY backend || '', status"
+    "SELECT backend || '', agent_group, status, count(*), min(opened_at) FROM handoff_handoffs "
+    "WHERE status <> 'closed' GROUP BY backend || '', agent_group, status"
 )
 # One query for each state: the indexes are over one of them, and over both nothing but the whole table.
 _DELIVERIES = " UNION ALL ".join(
@@ -40,9 +40,10 @@ _COURSES = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenHandoffs:
-    """The handoffs at one agent system that stand alike."""
+    """The handoffs of one group at one agent system that stand alike."""
 
     backend: str
+    group: str | None
     status: Status
     count: int
     oldest: float  #: when the first of them was opened, seconds since the epoch
@@ -78,7 +79,9 @@ class Course:
 def open_handoffs(tx: Tx) -> list[OpenHandoffs]:
     """What is open at this moment."""
     rows = tx.all(_OPEN, {})
-    return [OpenHandoffs(backend=row[0], status=Status(row[1]), count=row[2], oldest=row[3]) for row in rows]
+    return [
+        OpenHandoffs(backend=row[0], group=row[1], status=Status(row[2]), count=row[3], oldest=row[4]) for row in rows
+    ]
 
 
 def unfinished(tx: Tx) -> list[Unfinished]:

@@ -103,7 +103,8 @@ class Running:
         if heard.what == "ended" and heard.chat in self._ended:  # the bot's side confirms it
             return
         self._tell(_in_words(heard))
-        self._to_do.put(heard)
+        if heard.what in ("opened", "said"):
+            self._to_do.put(heard)
 
     # -- what the agent does ------------------------------------------------------------------
 
@@ -114,11 +115,11 @@ class Running:
                 self._ended.discard(heard.chat)
                 self._call("takes the chat", self.side.accepting(heard.chat))
                 self._write(heard.chat, GREETING)
-            elif heard.what == "said" and heard.text.strip().lower() == "bye":
+            elif heard.text.strip().lower() == "bye":
                 self._write(heard.chat, "Goodbye.")
                 self._ended.add(heard.chat)
                 self._call("ends the chat", self.side.ending(heard.chat))
-            elif heard.what == "said":
+            else:
                 self._write(heard.chat, f"You wrote: {heard.text}")
 
     def _write(self, chat: str, text: str) -> None:

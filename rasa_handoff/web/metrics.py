@@ -15,7 +15,7 @@ from sanic.response import HTTPResponse, raw
 
 from rasa_handoff import signing
 from rasa_handoff.errors import StoreError
-from rasa_handoff.metrics import Metrics
+from rasa_handoff.metrics import NO_GROUP, Metrics
 from rasa_handoff.model import Status
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import figures
@@ -74,13 +74,16 @@ async def _stored(runtime: Runtime) -> list[Metric]:
     """Of all processes that share the database."""
     now = runtime.now()
     found = await runtime.store.read(figures.open_handoffs)
-    handoffs = dict.fromkeys(product(runtime.backends, [status.value for status in _OPEN]), _NONE)
-    handoffs.update({(each.backend, each.status.value): (each.count, now - each.oldest) for each in found})
+    handoffs = dict.fromkeys(product(runtime.backends, [NO_GROUP], [status.value for status in _OPEN]), _NONE)
+    for each in found:
+        labels = (each.backend, runtime.metrics.group_of(each.group), each.status.value)
+        count, age = handoffs.get(labels, _NONE)
+        handoffs[labels] = (count + each.count, max(age, now - each.oldest))
     unfinished = await runtime.store.read(figures.unfinished)
     deliveries = dict.fromkeys(product(("agent", "user"), ("pending", "dead")), _NONE)
     deliveries.update({(each.target, each.state): (each.count, now - each.oldest) for each in unfinished})
     return [
-        *_two_gauges("open", "Handoffs that are open.", ("backend", "status"), handoffs),
+        *_two_gauges("open", "Handoffs that are open.", ("backend", "group", "status"), handoffs),
         *_two_gauges("deliveries", "Deliveries that wait or are dead.", ("target", "state"), deliveries),
     ]
 
@@ -93,7 +96,7 @@ async def _agents(runtime: Runtime) -> Metric:
 
 
 def _two_gauges(
-    name: str, words: str, labels: tuple[str, ...], values: dict[tuple[str, str], tuple[int, float]]
+    name: str, words: str, labels: tuple[str, ...], values: Mapping[Any, tuple[int, float]]
 ) -> tuple[Metric, Metric]:
     """How many there are, and how old the oldest is."""
     counts = {key: count for key, (count, _) in values.items()}

@@ -7,7 +7,7 @@ import itertools
 import json
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -151,6 +151,15 @@ class Line(Stage):
         """An agent takes the conversation."""
         handoff = await self.ask_for_an_agent(sender_id)
         return await self.happen(AgentJoined(chat_id=handoff.id, agent=BO))
+
+    async def begin(self, sender_id: str, writing: Awaitable[tuple[int, Any]]) -> Handoff:
+        """An agent takes the conversation, its user writes (with `hook`), and both ends have heard of it."""
+        handoff = await self.hand_over(sender_id)
+        status, answer = await writing
+        assert status == 200, answer
+        await self.heard()
+        await self.gone(handoff)
+        return handoff
 
     async def reply(self, handoff: Handoff, text: str = "", **values: Any) -> None:
         """The agent writes, and what they wrote has gone out, or has not."""

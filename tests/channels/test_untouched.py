@@ -42,6 +42,7 @@ from tests.channels.posts import (
 from tests.internet import Internet
 from tests.servers import Bot, until
 
+CHANGED = {"user": "U1", "text": "/greet", "ts": "1.1", "edited": {"user": "U1", "ts": "1.2"}}
 PHOTO = [{"file_id": "f1", "file_unique_id": "u1", "width": 1, "height": 1}]
 PICTURE = {"type": "image", "payload": {"url": "https://cdn.example/cat.png"}}
 POSTS: dict[str, list[Post]] = {
@@ -50,6 +51,7 @@ POSTS: dict[str, list[Post]] = {
         activity("a picture", attachments=[{"contentType": "image/png", "contentUrl": "https://cdn.example/a.png"}]),
         activity("somebody joined", type="conversationUpdate"),
         Post(why="no token", body={"type": "message"}),
+        activity("an edited message", type="messageUpdate", text="/greet"),
     ],
     "callback": [
         Post(why="a text", body={"sender": "ann", "message": "/ask_hours"}),
@@ -63,6 +65,7 @@ POSTS: dict[str, list[Post]] = {
         facebook("a button", postback={"title": "Opening hours", "payload": "/ask_hours"}),
         facebook("a quick reply", message={"mid": "m4", "text": "Hours", "quick_reply": {"payload": "/ask_hours"}}),
         facebook("an echo of the page's own", message={"mid": "m5", "is_echo": True, "text": "/greet"}),
+        facebook("an edited message", message_edit={"mid": "m1", "text": "/greet", "num_edit": 1}),
         facebook("read", read={"watermark": 1}),
         Post(why="a wrong signature", body={"entry": []}, headers={"X-Hub-Signature": "sha1=00"}),
     ],
@@ -93,6 +96,7 @@ POSTS: dict[str, list[Post]] = {
     "rocketchat": [
         rocket("a text", text="/greet"),
         rocket("a file", text="", message={"file": {"_id": "f1", "name": "a.png", "type": "image/png"}}),
+        rocket("an edited message", text="/ask_hours", isEdited=True),
         rocket("the bot's own", text="/greet", user_name="bot"),
         Post(why="from a live chat", body={"_id": "l1", "visitor": {}, "messages": [{"msg": "/greet"}, {"msg": "x"}]}),
         Post(why="a live chat without messages", body={"_id": "l1", "visitor": {}}),
@@ -106,6 +110,7 @@ POSTS: dict[str, list[Post]] = {
         ),
         slack_event("a file and a text", text="/ask_hours", subtype="file_share", files=[{"id": "F1"}]),
         slack_event("in a channel, to others", text="lunch?", channel="C1", channel_type="channel"),
+        slack_event("an edited message", subtype="message_changed", message=CHANGED),
         slack_event("a bot's", text="/greet", bot_id="B1"),
         slack_action("a button", value="/ask_hours", text={"type": "plain_text", "text": "Hours"}),
         slack_action("a link button"),
@@ -130,7 +135,20 @@ POSTS: dict[str, list[Post]] = {
                 },
             },
         ),
-        Post(why="neither", body={"update_id": 3}),
+        Post(
+            why="an edited message",
+            body={
+                "update_id": 3,
+                "edited_message": {
+                    "message_id": 9,
+                    "date": 1,
+                    "edit_date": 2,
+                    "chat": {"id": 55, "type": "private"},
+                    "text": "/ask_hours",
+                },
+            },
+        ),
+        Post(why="neither", body={"update_id": 4}),
     ],
     "twilio": [
         form("a text", From="+15550002", Body="/greet", MessageSid="SM1", NumMedia="0"),

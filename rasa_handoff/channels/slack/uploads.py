@@ -85,6 +85,7 @@ class Uploads:
         return str(place["file_id"])
 
     async def _complete(self, file: Json, place: Json, speaker: Json) -> bool:
+        # No comment: if Slack's event of it came without a bot_id, Rasa's channel would take its text for a user's.
         try:
             await self._client().files_completeUploadExternal(files=[file], **place, **speaker)
         except SlackApiError as error:

@@ -25,6 +25,7 @@ export const signOut = () => request("DELETE", "session");
 export const me = () => request("GET", "me");
 export const setPresence = (presence) => request("PUT", "me/presence", { presence });
 export const agents = () => request("GET", "agents");
+export const figures = () => request("GET", "figures");
 export const chats = () => request("GET", "chats");
 export const chat = (id) => request("GET", chatPath(id));
 export const accept = (id) => request("POST", chatPath(id, "accept"));

@@ -11,7 +11,7 @@ const WORDS = {
 };
 
 /** A `<dialog>` whose form is sent by `submit`; an error it throws is shown and keeps the dialog open. */
-class FormDialog {
+export class FormDialog {
   constructor(id) {
     this.dialog = document.querySelector(id);
     this.form = this.dialog.querySelector("form");

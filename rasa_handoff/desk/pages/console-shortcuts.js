@@ -9,6 +9,7 @@ const KEYS = [
   { code: "KeyD", key: "D", does: "Show or hide the details", action: "details" },
   { code: "KeyT", key: "T", does: "Hand the chat over", action: "pass" },
   { code: "KeyE", key: "E", does: "End the chat", action: "end" },
+  { code: "KeyF", key: "F", does: "Show the figures of the last day", action: "figures" },
   { code: "Slash", key: "/", does: "Show this list", action: "help" },
 ];
 

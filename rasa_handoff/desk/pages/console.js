@@ -5,6 +5,7 @@ import { ChatPane } from "./console-chat.js";
 import { Desk } from "./console-desk.js";
 import { Details } from "./console-details.js";
 import { CloseDialog, HelpDialog, PassDialog } from "./console-dialogs.js";
+import { FiguresDialog } from "./console-figures.js";
 import { renderList, renderMe } from "./console-list.js";
 import * as notices from "./console-notices.js";
 import { Replies } from "./console-replies.js";
@@ -26,6 +27,7 @@ const replies = new Replies(
 const closing = new CloseDialog();
 const passing = new PassDialog();
 const help = new HelpDialog(SHORTCUTS);
+const figures = new FiguresDialog(api.figures);
 const details = new Details(desk);
 
 const doing = {
@@ -43,6 +45,7 @@ const doing = {
   reply: () => pane.focus(),
   list: focusList,
   help: () => help.open(),
+  figures: () => figures.open(),
 };
 const pane = new ChatPane(desk, doing);
 
@@ -264,6 +267,7 @@ document.addEventListener("visibilitychange", () => desk.look());
 document.querySelector("#presence").addEventListener("click", togglePresence);
 document.querySelector("#sign-out").addEventListener("click", signOut);
 document.querySelector("#help").addEventListener("click", doing.help);
+document.querySelector("#figures").addEventListener("click", doing.figures);
 document.querySelector(".skip").addEventListener("click", (event) => {
   event.preventDefault();
   document.querySelector("#conversation").focus();

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from base64 import b64encode
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -363,12 +363,6 @@ def test_wrong_settings_are_named_with_the_remedy(change: Json, fault: str) -> N
 def live() -> BackendContract:
     """The live agent, and what it asks of us."""
     return TestAvaamo()
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with Wire() as wire:
-        yield wire
 
 
 @pytest_asyncio.fixture

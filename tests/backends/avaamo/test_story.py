@@ -53,19 +53,6 @@ class LiveAgent:
 
 
 @pytest.fixture
-def sink() -> Iterator[Sink]:
-    sink = Sink()
-    yield sink
-    sink.stop()
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with Wire() as wire:
-        yield wire
-
-
-@pytest.fixture
 def bot(tmp_path: Path, wire: Wire, sink: Sink) -> Iterator[Bot]:
     avaamo = {
         "webhook_url": f"{wire.url}/webhook",
@@ -81,8 +68,7 @@ def bot(tmp_path: Path, wire: Wire, sink: Sink) -> Iterator[Bot]:
 def test_a_user_talks_to_an_agent_and_comes_back_to_the_bot(bot: Bot, wire: Wire, sink: Sink) -> None:
     agent = LiveAgent(wire, f"{bot.url}/webhooks/handoff/avaamo")
     bot.say("what are your opening hours?", "ann", channel="callback")
-    slot = {"event": "slot", "name": "callback_name", "value": "Ann"}
-    requests.post(f"{bot.url}/conversations/ann/tracker/events", json=slot, timeout=10).raise_for_status()
+    bot.learn("ann", callback_name="Ann")
     bot.say("I want to talk to an agent", "ann", channel="callback")
     (request,) = until(lambda: agent.heard("new_chat_request"), what="the request")
     assert request["conversation"]["display_name"] == "Ann,Spoke & Chain"

@@ -27,19 +27,6 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
 @pytest.fixture
-def sink() -> Iterator[Sink]:
-    sink = Sink()
-    yield sink
-    sink.stop()
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with Wire() as wire:
-        yield wire
-
-
-@pytest.fixture
 def bot(tmp_path: Path, wire: Wire, sink: Sink) -> Iterator[Bot]:
     liveperson = {
         "account": ACCOUNT,
@@ -64,8 +51,7 @@ def tell(bot: Bot, call: Call) -> requests.Response:
 def test_a_user_talks_to_an_agent_and_comes_back_to_the_bot(bot: Bot, wire: Wire, sink: Sink) -> None:
     side = LivePersonSide(wire)
     bot.say("what are your opening hours?", "ann", channel="callback")
-    slot = {"event": "slot", "name": "callback_name", "value": "Ann"}
-    requests.post(f"{bot.url}/conversations/ann/tracker/events", json=slot, timeout=10).raise_for_status()
+    bot.learn("ann", callback_name="Ann")
     bot.say("I want to talk to an agent", "ann", channel="callback")
     until(lambda: side.conversations, what="the conversation")
     chat = side.last.id

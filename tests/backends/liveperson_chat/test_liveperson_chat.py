@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
@@ -26,12 +26,6 @@ from tests.backends.liveperson_chat.vendor import ACCOUNT, Vendor
 
 payloads = Payloads(__file__)
 CHAT = f"/api/account/{ACCOUNT}/chat"
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with Wire() as wire:
-        yield wire
 
 
 @pytest.fixture

@@ -6,24 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import requests
 
 from rasa_handoff.testing import Wire
 from tests.backends.liveperson_chat.vendor import ACCOUNT, Vendor, lines_for_agents
 from tests.servers import Bot, Sink, running, until
-
-
-@pytest.fixture
-def sink() -> Iterator[Sink]:
-    sink = Sink()
-    yield sink
-    sink.stop()
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with Wire() as wire:
-        yield wire
 
 
 @pytest.fixture
@@ -49,8 +35,7 @@ def bot(tmp_path: Path, wire: Wire, vendor: Vendor, sink: Sink) -> Iterator[Bot]
 
 def test_a_user_talks_to_an_agent_and_comes_back_to_the_bot(bot: Bot, vendor: Vendor, sink: Sink) -> None:
     bot.say("what are your opening hours?", "ann", channel="callback")
-    slot = {"event": "slot", "name": "callback_name", "value": "Ann"}
-    requests.post(f"{bot.url}/conversations/ann/tracker/events", json=slot, timeout=10).raise_for_status()
+    bot.learn("ann", callback_name="Ann")
     bot.say("I want to talk to an agent", "ann", channel="callback")
     until(lambda: vendor.visits, what="the request")
     visit = vendor.only()

@@ -21,12 +21,6 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 
 @pytest.fixture
-def wire() -> Iterator[Wire]:
-    with Wire() as wire:
-        yield wire
-
-
-@pytest.fixture
 def bot(tmp_path: Path, wire: Wire) -> Iterator[Bot]:
     vonage = {
         "vgai_key": KEY,

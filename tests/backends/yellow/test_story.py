@@ -55,19 +55,6 @@ class LiveAgent:
 
 
 @pytest.fixture
-def sink() -> Iterator[Sink]:
-    sink = Sink()
-    yield sink
-    sink.stop()
-
-
-@pytest.fixture
-def wire() -> Iterator[Wire]:
-    with Wire() as wire:
-        yield wire
-
-
-@pytest.fixture
 def bot(tmp_path: Path, wire: Wire, sink: Sink) -> Iterator[Bot]:
     yellow = {
         "url": wire.url,
@@ -84,8 +71,7 @@ def bot(tmp_path: Path, wire: Wire, sink: Sink) -> Iterator[Bot]:
 def test_a_user_talks_to_an_agent_and_comes_back_to_the_bot(bot: Bot, wire: Wire, sink: Sink) -> None:
     agent = LiveAgent(wire, f"{bot.url}/webhooks/handoff/yellow")
     bot.say("what are your opening hours?", "ann", channel="callback")
-    slot = {"event": "slot", "name": "callback_name", "value": "Ann"}
-    requests.post(f"{bot.url}/conversations/ann/tracker/events", json=slot, timeout=10).raise_for_status()
+    bot.learn("ann", callback_name="Ann")
     bot.say("I want to talk to an agent", "ann", channel="callback")
     (created,) = until(lambda: agent.got("createTicket"), what="the ticket")
     assert created["user"] == {"senderId": "ann", "userName": "Ann", "userMobile": "", "userEmail": ""}

@@ -64,11 +64,7 @@ async def hook(line: Line, payload: Any, **claims: str) -> tuple[int, str]:
 
 async def started(line: Line, name: str = "message") -> Any:
     """A handoff whose user has written."""
-    handoff = await line.hand_over(USER)
-    await hook(line, PAYLOADS[name])
-    await line.heard()
-    await line.gone(handoff)  # what tells that an agent is there
-    return handoff
+    return await line.begin(USER, hook(line, PAYLOADS[name]))
 
 
 def activities(internet: Internet) -> list[dict[str, Any]]:

@@ -87,11 +87,7 @@ async def hook(line: Line, payload: Any, audience: str = "1234") -> tuple[int, A
 
 async def started(line: Line, name: str = "message") -> Any:
     """A handoff whose user has written."""
-    handoff = await line.hand_over(USER)
-    assert (await hook(line, PAYLOADS[name]))[0] == 200
-    await line.heard()
-    await line.gone(handoff)  # what tells that an agent is there
-    return handoff
+    return await line.begin(USER, hook(line, PAYLOADS[name]))
 
 
 def posts(internet: Internet) -> list[dict[str, Any]]:

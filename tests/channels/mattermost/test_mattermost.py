@@ -40,11 +40,7 @@ async def line(tmp_path: Path, wire: Wire, rasa_agent: Agent) -> AsyncIterator[L
 
 async def started(line: Line, name: str = "post") -> Any:
     """A handoff whose user has written."""
-    handoff = await line.hand_over(USER)
-    assert await line.hook(PAYLOADS[name]) == (200, "success")
-    await line.heard()
-    await line.gone(handoff)  # what tells that an agent is there
-    return handoff
+    return await line.begin(USER, line.hook(PAYLOADS[name]))
 
 
 def posts(wire: Wire) -> list[dict[str, Any]]:

@@ -42,11 +42,7 @@ async def line(tmp_path: Path, wire: Wire, rasa_agent: Agent) -> AsyncIterator[L
 
 async def started(line: Line, name: str = "message", room: str = ROOM) -> Any:
     """A handoff whose user has written."""
-    handoff = await line.hand_over(room)
-    assert (await line.hook(PAYLOADS[name]))[0] == 200
-    await line.heard()
-    await line.gone(handoff)  # what tells that an agent is there
-    return handoff
+    return await line.begin(room, line.hook(PAYLOADS[name]))
 
 
 def posts(wire: Wire) -> list[dict[str, Any]]:

@@ -410,10 +410,7 @@ async def test_slack_out_of_order_is_tried_again(line: Line, internet: Internet)
 
 
 async def test_the_bot_speaks_again_where_the_user_is(line: Line, internet: Internet) -> None:
-    handoff = await line.hand_over(USER)
-    await hook(line, PAYLOADS["message_im"])
-    await line.heard()
-    await line.gone(handoff)  # what tells that an agent is there
+    handoff = await line.begin(USER, hook(line, PAYLOADS["message_im"]))
     before = len(posted(internet))
     await line.close(handoff)
     said = posted(internet)[before:]

@@ -28,6 +28,11 @@ class Page:
         while "session_confirm" not in [event for event, _ in self.heard]:
             await asyncio.sleep(0.01)
 
+    @property
+    def connection(self) -> str:
+        """What Rasa's channel calls a conversation that is not to outlive its connection."""
+        return str(self._client.get_sid())
+
     async def say(self, payload: str) -> None:
         await self._client.emit("user_uttered", PAYLOADS[payload])
 

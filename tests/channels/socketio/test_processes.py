@@ -12,6 +12,7 @@ import pytest_asyncio
 from rasa.core.agent import Agent
 from rasa.core.channels.socketio import SocketIOInput
 
+from rasa_handoff.elsewhere import Asked
 from tests.channels.line import Line
 from tests.channels.socketio.page import Page
 
@@ -136,6 +137,20 @@ async def test_the_bot_does_not_speak_to_nobody(one: Line, other: Line) -> None:
         said = await one.bot_said("ann")
         assert said
         await one.until(lambda: here.texts() == said)
+
+
+async def test_without_persistence_a_conversation_is_one_connection_which_no_other_server_has(
+    one: Line, other: Line
+) -> None:
+    given: list[Asked] = []
+    other.runtime.store.subscribe(Asked, given.append)
+    one.channel.session_persistence = False
+    async with tab(one) as here:
+        handoff = await one.hand_over(here.connection)
+        await one.reply(handoff, "Hi")
+        await one.until(lambda: here.texts()[-1:] == ["Hi"])
+    await other.runtime.store.told()
+    assert given == []
 
 
 async def test_nothing_of_what_was_said_is_left_behind_on_the_way(one: Line, other: Line) -> None:

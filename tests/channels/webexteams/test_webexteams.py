@@ -42,11 +42,7 @@ async def line(tmp_path: Path, internet: Internet, rasa_agent: Agent) -> AsyncIt
 
 async def started(line: Line, name: str = "message") -> Any:
     """A handoff whose user has written."""
-    handoff = await line.hand_over(ROOM)
-    assert (await line.hook(PAYLOADS[name]))[0] == 200
-    await line.heard()
-    await line.gone(handoff)  # what tells that an agent is there
-    return handoff
+    return await line.begin(ROOM, line.hook(PAYLOADS[name]))
 
 
 def posts(internet: Internet) -> list[dict[str, Any]]:
