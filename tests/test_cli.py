@@ -13,6 +13,7 @@ import pytest
 from wire import Server, running
 
 from rasa_handoff import cli, demo
+from rasa_handoff.demo.lines import Filter
 
 TOKEN = "t" * 40
 HANDOFF = {
@@ -280,7 +281,7 @@ def test_the_demo_says_when_there_is_no_bot(tmp_path: Path, capsys: Any) -> None
 
 
 def test_the_demo_says_when_a_port_is_taken(server: Server, capsys: Any) -> None:
-    checkout = Path(demo.__file__).parent.parent
+    checkout = Path(demo.__file__).parents[2]
     port = server.http.server_port
     assert demo.run(demo.Options(folder=checkout, port=port)) == cli.FAILED
     assert f"port {port} cannot be used" in capsys.readouterr().err
@@ -300,6 +301,6 @@ ValueError: it
 2026-11-20 06:33:04 INFO     rasa.core  - fine
 2026-11-20 06:33:05 WARNING  rasa_sdk.forms  - Skipping validation for `name`: there is no validation method specified.
 2026-11-20 06:33:05 [warning  ] structured"""
-    filtered = demo._Filter()
+    filtered = Filter()
     shown = [line.split()[-1] for line in said.splitlines() if filtered.show(line)]
     assert shown == ["look", "this", "worse", "last):", "it", "structured"]

@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 
 from rasa_handoff import demo
+from rasa_handoff.demo import training
 from rasa_handoff.testing import agent_sides
 from rasa_handoff.testing.agent_side import GREETING
 
@@ -67,7 +68,7 @@ class Demo:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A copy of what the demo runs."""
-    asyncio.run(demo._trained(demo.Options(folder=ROOT)))
+    asyncio.run(training.trained(demo.Options(folder=ROOT)))
     for name in ("example_bot", "models"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__", ".*"))
     shutil.copy(ROOT / "endpoints.yml", tmp_path)
