@@ -65,14 +65,13 @@ class Dialogue:
         return found
 
     async def request(self, sender_id: str) -> Request:
-        """Everything an agent should know of this conversation, which the bot has.
+        """Everything an agent should know of this conversation, which the bot has; the caller holds the lock.
 
         Raises:
             UnknownChat: the bot has not heard of this user yet.
         """
-        async with self.turn(sender_id):
-            tracker = await self._agent().tracker_store.retrieve(sender_id)
-        channel = tracker.get_latest_input_channel() if tracker else None
+        tracker = await self._agent().tracker_store.retrieve(sender_id)
+        channel = _channel_of(tracker) if tracker else None
         if tracker is None or channel is None:
             raise UnknownChat("no such conversation")
         events = [event.as_dict() for event in tracker.events]
@@ -176,6 +175,12 @@ class Dialogue:
         known = {name: value for name, value in values.items() if value is not None}
         found: dict[str, Any] | None = await agent.nlg.generate(response, tracker, handoff.channel, **known)
         return found
+
+
+def _channel_of(tracker: DialogueStateTracker) -> str | None:
+    """The channel by which the user wrote last; what programs put into a tracker need not have one."""
+    channels = (event.input_channel for event in reversed(tracker.events) if isinstance(event, UserUttered))
+    return next(filter(None, channels), None)
 
 
 def _is_paused(tracker: DialogueStateTracker) -> bool:

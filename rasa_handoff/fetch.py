@@ -67,7 +67,10 @@ class _Guarded(aiohttp.TCPConnector):
         self._trusted = trusted
 
     async def _resolve_host(self, host: str, port: int, traces: Any = None) -> list[dict[str, Any]]:
-        found = await super()._resolve_host(host, port, traces)
+        try:
+            found = await super()._resolve_host(host, port, traces)
+        except UnicodeError:  # of the name's encoding for DNS: a part of it is empty, or too long
+            raise FetchError("its address cannot be read") from None
         if f"{host}:{port}" in self._trusted:
             return found
         public = [each for each in found if is_public(each["host"])]
@@ -193,9 +196,10 @@ class Fetcher:
 def _parsed(url: str) -> URL:
     try:
         where = URL(url)
+        host = where.host
     except ValueError:
         raise FetchError("its address cannot be read") from None
-    if where.scheme not in ("http", "https") or not where.host:
+    if where.scheme not in ("http", "https") or not host:
         raise FetchError("its address is no web address")
     if where.user is not None or where.password is not None:
         raise FetchError("its address holds a password")

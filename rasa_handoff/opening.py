@@ -45,7 +45,7 @@ class Opening:
         self._settings = settings
         self._now = now
         self._tasks = Tasks()
-        self._under_way: dict[str, asyncio.Task[Handoff]] = {}
+        self._asking: dict[str, asyncio.Task[Handoff]] = {}  #: by the handoff's id
         self.spoken: Collection[str] = ()  #: channels whose users hear and cannot read: no agent writes to them
 
     async def request(self, request: Request) -> Handoff:
@@ -54,15 +54,35 @@ class Opening:
         A conversation has one open handoff: a second request gets the first. A refusal is an
         answer too: a handoff that is closed, with its reason.
         """
-        opening = self._under_way.get(request.sender_id)
-        if opening is None:
-            opening = asyncio.create_task(self._open(request))
-            self._under_way[request.sender_id] = opening
-            opening.add_done_callback(lambda _: self._under_way.pop(request.sender_id, None))
-        # The client may hang up; a chat that is being opened must still be written down.
-        return await asyncio.shield(opening)
+        return await self.answer_to(await self.begin(request))
 
-    async def _open(self, request: Request) -> Handoff:
+    async def begin(self, request: Request, *, unasked: bool = False) -> Handoff:
+        """Write down that an agent is asked for, and begin to ask; `answer_to` gives what comes of it.
+
+        From here on the user's messages are the agents', unless nobody can be asked: then the handoff is closed.
+
+        Args:
+            unasked: it is not the user who asks: they and the bot are told once an agent system has accepted.
+        """
+        # The client may hang up; who is written down must be asked for all the same.
+        return await asyncio.shield(asyncio.ensure_future(self._begin(request, unasked)))
+
+    async def answer_to(self, handoff: Handoff) -> Handoff:
+        """What became of a request that is written down, perhaps by another process at this moment.
+
+        Raises:
+            StoreError: that could not be written down.
+        """
+        asking = self._asking.get(handoff.id)
+        if asking is not None:
+            return await asyncio.shield(asking)
+        if handoff.status is Status.REQUESTED:
+            handoff = await self._looked_for(handoff)
+        if handoff.status is Status.REQUESTED and handoff.owner == self._store.worker:
+            raise StoreError("what became of the request is not written down yet")
+        return handoff
+
+    async def _begin(self, request: Request, unasked: bool) -> Handoff:
         rules = self._rules_for(request)
         request = transcript.redact(request, self._settings.redact)
         opens = None if rules else self._next_opening(request)
@@ -71,12 +91,20 @@ class Opening:
             request=routing.told(request, rules[0]) if rules else request,
             rules=rules,
             next_opening=opens.isoformat(timespec="minutes") if opens else None,
+            unasked=unasked,
         )
         handoff, found = await self._store.write(begin)
-        if found:
-            return await self._answer_to(handoff)
-        if not handoff.is_open:
-            return handoff
+        if handoff.is_open and not found:
+            self._asking[handoff.id] = asking = asyncio.create_task(self._ask_each(handoff, rules, request))
+            asking.add_done_callback(partial(self._answered, handoff.id))
+        return handoff
+
+    def _answered(self, handoff_id: str, asking: asyncio.Task[Handoff]) -> None:
+        del self._asking[handoff_id]
+        if not asking.cancelled() and asking.exception() is not None:
+            log.debug("handoff.not_asked id=%s", handoff_id)  # whoever waits for the answer gets it
+
+    async def _ask_each(self, handoff: Handoff, rules: list[Rule], request: Request) -> Handoff:
         try:
             return await self._try_each(handoff, rules, request)
         except StoreError:  # nobody waits for it any more
@@ -125,13 +153,15 @@ class Opening:
         """The server stops."""
         await self._tasks.stop()
 
-    async def _answer_to(self, handoff: Handoff) -> Handoff:
-        """What became of a request that is there already, perhaps made by another process at this moment."""
+    async def _looked_for(self, handoff: Handoff) -> Handoff:
+        """*handoff* as it is on disk; where another process asks, once it has the answer."""
         until = time.monotonic() + self._settings.open_timeout
-        while handoff.status is Status.REQUESTED and handoff.owner != self._store.worker and time.monotonic() < until:
-            await asyncio.sleep(_LOOK_AGAIN)
+        while True:
             handoff = await self._store.read(partial(handoffs.fresh, handoff=handoff))
-        return handoff
+            elsewhere = handoff.status is Status.REQUESTED and handoff.owner != self._store.worker
+            if not elsewhere or time.monotonic() >= until:
+                return handoff
+            await asyncio.sleep(_LOOK_AGAIN)
 
     def _rules_for(self, request: Request) -> list[Rule]:
         if request.channel in self.spoken:

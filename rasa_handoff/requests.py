@@ -14,6 +14,8 @@ from rasa_handoff.store import Store, Tx, deliveries, handoffs
 
 log = logging.getLogger(__name__)
 
+_UNASKED = "unasked"  #: in a handoff's notes: its user did not ask for an agent
+
 
 class Requests:
     """Each method is a change inside a transaction of the caller's."""
@@ -23,12 +25,18 @@ class Requests:
         self._changes = changes
 
     def begin(
-        self, tx: Tx, request: Request, rules: Sequence[Rule], next_opening: str | None = None
+        self,
+        tx: Tx,
+        request: Request,
+        rules: Sequence[Rule],
+        next_opening: str | None = None,
+        unasked: bool = False,
     ) -> tuple[Handoff, bool]:
         """Write down that an agent is asked for; the open handoff, and whether it was there before.
 
         Args:
             next_opening: when all are closed, the local time at which the first of them opens.
+            unasked: it is not the user who asks.
         """
         known = handoffs.unsettled(tx, request.sender_id)
         if known is not None and known.is_open:
@@ -41,6 +49,7 @@ class Requests:
             backend=rules[0].to if rules else request.backend or "none",
             status=Status.REQUESTED,
             opened_at=now,
+            notes={_UNASKED: True} if unasked else {},
             owner=self._store.worker,
         )
         if not rules:
@@ -79,16 +88,16 @@ class Requests:
             handoff = replace(handoff, status=Status.QUEUED, queue_position=opened.queue_position)
             handoff = self._changes.start(estimated(handoff, minutes_of(opened.queue_wait)), "accept")
         handoff = self._changes.tell_state(tx, handoff)
+        if known.status is Status.REQUESTED and _UNASKED in known.notes:
+            handoff = self._tell_unasked(tx, handoff)
         handoff = self._changes.update(tx, self._changes.release(tx, known, handoff))
         log.info("handoff.opened id=%s backend=%s status=%s", handoff.id, handoff.backend, handoff.status.value)
         return handoff
 
-    def unasked(self, tx: Tx, handoff: Handoff) -> None:
-        """It was not the user who asked for the agent: tell them, and the bot, which has no action that waits."""
-        handoff = handoffs.fresh(tx, handoff)
-        if handoff.is_open:
-            handoff = self._changes.say(tx, handoff, "utter_handoff_taken_over")
-            self._changes.update(tx, self._changes.post(tx, handoff, "user", "slots"))
+    def _tell_unasked(self, tx: Tx, handoff: Handoff) -> Handoff:
+        """Tell the user who did not ask, and the bot, which has no action that waits for the answer."""
+        handoff = self._changes.say(tx, handoff, "utter_handoff_taken_over")
+        return self._changes.post(tx, handoff, "user", "slots")
 
     def _handed_over(self, tx: Tx, handoff: Handoff) -> Handoff:
         """The agents have the user where they are; the bot is told, and says nothing."""

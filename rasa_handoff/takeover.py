@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import partial
 
 from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.model import Handoff
@@ -22,23 +21,26 @@ class Takeover:
     ) -> Handoff:
         """Ask for an agent; the open handoff, if there is one, else a new one, which may be closed already.
 
+        A turn of the bot that is under way ends before; what the user writes behind it is the agents'.
+
         Args:
             backend, group, priority: in the place of those in the bot's slots.
 
         Raises:
             UnknownChat: the bot has not heard of this user yet.
+            StoreError: what became of it is not written down.
         """
+        opening = self._runtime.opening
         known = await self._runtime.switchboard.holder(sender_id)
         if known is not None and known.is_open:
-            return known
-        request = await self._dialogue.request(sender_id)
-        wanted = replace(
-            request,
-            backend=backend or request.backend,
-            group=group or request.group,
-            priority=priority or request.priority,
-        )
-        handoff = await self._runtime.opening.request(wanted)
-        if handoff.is_open:
-            await self._runtime.store.write(partial(self._runtime.requests.unasked, handoff=handoff))
-        return handoff
+            return await opening.answer_to(known)
+        async with self._dialogue.turn(sender_id):
+            request = await self._dialogue.request(sender_id)
+            wanted = replace(
+                request,
+                backend=backend or request.backend,
+                group=group or request.group,
+                priority=priority or request.priority,
+            )
+            handoff = await opening.begin(wanted, unasked=True)
+        return await opening.answer_to(handoff)

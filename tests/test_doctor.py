@@ -729,7 +729,7 @@ def test_the_lock_store_answers(bot: Path, tmp_path: Path) -> None:
         until(lambda: of(connected(bot), "lock_store", Level.FINE), what="an answer of Redis")
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def test_an_sqlite_file_is_looked_into_and_not_made(bot: Path) -> None:

@@ -68,7 +68,7 @@ def action_server(server: Server) -> Iterator[str]:
         yield f"http://127.0.0.1:{port}/webhook"
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:

@@ -101,6 +101,25 @@ async def test_what_is_no_address_is_refused(url: str) -> None:
     await fetcher.close()
 
 
+NO_NAMES = ["a..b", ".example.com", "a" * 64 + ".example.com", "xn--a.example.com"]  #: of hosts
+
+
+@pytest.mark.parametrize("host", NO_NAMES)
+async def test_a_host_that_cannot_be_is_refused(host: str) -> None:
+    fetcher = Fetcher(timeout=20.0)
+    with pytest.raises(FetchError, match="^its address"):
+        await fetcher.get(f"https://{host}/a", 1000)
+    await fetcher.close()
+
+
+@pytest.mark.parametrize("host", NO_NAMES)
+async def test_a_redirect_to_a_host_that_cannot_be_is_not_followed(wire: Wire, fetcher: Fetcher, host: str) -> None:
+    wire.respond("GET", "/a", lambda asked: (302, {}, {"Location": f"https://{host}/b"}))
+    with pytest.raises(FetchError):
+        async with fetcher.open(f"{wire.url}/a", 1000, redirects=3):
+            pass
+
+
 @pytest.mark.parametrize(
     "address",
     [

@@ -113,7 +113,7 @@ async def test_only_a_good_link_opens_anything(web: Web, how: str) -> None:
 
 
 async def test_a_link_lasts_as_long_as_the_settings_say(tmp_path: Path) -> None:
-    async with open_web(f"sqlite:///{tmp_path}/handoff.db", tmp_path, history_links="1s") as web:
+    async with open_web(f"sqlite:///{tmp_path}/handoff.db", tmp_path, history_links="3s") as web:
         page = link(web, await asked(web))
         assert (await visit(web, page)).status == 200
         await web.until(lambda: _is_gone(web, page))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterator
 
 import pytest
@@ -26,6 +27,16 @@ async def test_a_success_is_given_with_its_body(wire: Wire, http: Http) -> None:
     reply = await http.ask("ask", "POST", f"{wire.url}/a", body={"c": "ü"}, headers={"X-D": "e"})
     assert (reply.status, reply.json("acme", "ask")) == (201, {"b": 1})
     assert (wire.asked[0].json, wire.asked[0].headers["x-d"]) == ({"c": "ü"}, "e")
+
+
+async def test_a_large_body_goes_out_in_parts_between_which_others_have_their_turn(wire: Wire, http: Http) -> None:
+    large = b"x" * 2_000_000
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)  # aiohttp's, of a body that holds the event loop up
+        await http.ask("upload", "POST", f"{wire.url}/a", body=large, headers={"Content-Type": "image/png"})
+    (asked,) = wire.asked
+    assert asked.body == large
+    assert (asked.headers["content-type"], asked.headers["content-length"]) == ("image/png", "2000000")
 
 
 @pytest.mark.parametrize(

@@ -261,11 +261,17 @@ class TestGivingUp:
         await moody.until(lambda: agents_of(moody).of["ann"] == ["hello"])
 
 
+def are_waiting(stage: Stage) -> bool:
+    """Whether all that is to go out waits for its next try, and something does."""
+    lanes = stage.runtime.outbox._lanes.values()
+    return bool(lanes) and all(lane.nudged is not None for lane in lanes)
+
+
 async def forwarded_until_dead(stage: Stage) -> None:
     """Move the clock, and only while the next try waits for that, until one is put aside."""
 
     async def one_is_dead() -> bool:
-        if all(lane.nudged is not None for lane in stage.runtime.outbox._lanes.values()):
+        if are_waiting(stage):
             stage.pass_time(15.0)
         return any(each.state == "dead" for each in await unfinished(stage))
 
@@ -356,7 +362,7 @@ class TestStartAndStop:
         await moody.request()
         agents_of(moody).moods["*"] = TemporaryError("desk", "send", 503, retry_after=600.0)
         await moody.say("hello")
-        await moody.until(lambda: agents_of(moody).tried)
+        await moody.until(lambda: are_waiting(moody))
         await asyncio.wait_for(moody.runtime.outbox.stop(600.0), PATIENCE)
 
     async def test_what_is_said_while_the_start_looks_is_neither_lost_nor_doubled(

@@ -123,6 +123,7 @@ ORDER = [
     "web.framing",
     "web.logs",
     "web.answers",
+    "web.server_token",
     "web.pages",
     "web.history",
     "web.ranges",

@@ -44,7 +44,7 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     yield port
     process.terminate()
-    process.wait(10)
+    process.wait(60)
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
+from io import BytesIO
 from time import time
 from typing import Any
 
@@ -193,8 +194,10 @@ def require_success(who: str, doing: str, reply: Reply, also: Container[int] = (
 
 def _sent_as(body: Json | list[Json] | bytes | None, form: Any) -> Any:
     """What goes over the wire; JSON says so itself, unless the headers of a request say something else."""
-    if body is None or isinstance(body, bytes):
-        return form if body is None else body
+    if body is None:
+        return form
+    if isinstance(body, bytes):
+        return BytesIO(body)  # in parts: bytes would go out in one go, and a large file would hold up the loop
     return aiohttp.BytesPayload(json.dumps(body, ensure_ascii=False).encode(), content_type="application/json")
 
 

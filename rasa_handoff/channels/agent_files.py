@@ -8,6 +8,7 @@ import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import PurePath
 from typing import TypeVar
 from urllib.parse import urlsplit
@@ -20,7 +21,7 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-LONGEST = 12.0  #: seconds to get a file and to hand it on: a link has to fit into what a channel has for a message, too
+LONGEST = 12.0  #: seconds to get a file and to hand it on: a link has to fit into what a channel has for a part, too
 _AT_ONCE = 4  #: files that are in memory
 _REDIRECTS = 3  #: to where the file is; each to a public address, too
 _UNKNOWN = "application/octet-stream"
@@ -34,6 +35,10 @@ class AgentFile:
     body: bytes
     name: str  #: with an ending, where one is known
     mime: str
+
+    def opened(self) -> BytesIO:
+        """To be sent in parts: aiohttp sends bytes in one go, and a large file would hold up the loop."""
+        return BytesIO(self.body)
 
 
 class AgentFiles:

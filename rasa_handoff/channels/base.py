@@ -34,7 +34,7 @@ from rasa_handoff.tasks import Tasks
 
 T = TypeVar("T")
 
-TIMEOUT = 30.0  #: seconds for a channel to take all of a message
+TIMEOUT = 30.0  #: seconds for a channel to take a part of a message
 _THREADS = 8  #: of a channel whose library blocks
 _UNDER_WAY = 1000  #: messages of which some parts are there and others are to be tried again
 _RESPONSE = {"text", "buttons", "quick_replies", "image", "elements", "attachment", "metadata"}
@@ -245,13 +245,20 @@ class Channel:
         """
         await self.output(to).send_response(to.sender_id, deepcopy(part))
 
+    def patience(self, part: Any) -> float:
+        """Seconds for `put`: more where a service gets a file while we wait, for it may come as often as it is tried."""
+        return TIMEOUT
+
     async def say(self, to: To, message: Message) -> None:
         """Bring an agent's message; when it is tried again, what is there does not come a second time.
 
         Raises:
             UserAway, TemporaryError, UserUnreachable: as `put` does.
         """
-        await self.bounded(self._put_all(to, message))
+        there = self._there.pop(to.delivery_id, 0)
+        for number, part in enumerate(self.parts(message)):
+            if number >= there:
+                await self._put_or_note(to, part, number)
 
     async def notify(self, to: To, notice: Notice) -> None:
         """Bring a notice, with what a channel of Rasa's understands in it.
@@ -264,7 +271,7 @@ class Channel:
             await self.say(to, message)
         else:
             output = await self.output_there(to)
-            await self.bounded(output.send_response(to.sender_id, deepcopy(notice.words)))
+            await self.bounded(output.send_response(to.sender_id, deepcopy(notice.words)), TIMEOUT)
 
     async def show(self, to: To, state: Json) -> None:
         """Show where the handoff stands, where the channel has a place for it."""
@@ -277,10 +284,10 @@ class Channel:
 
     # -- for those who write channels ---------------------------------------------------------
 
-    async def bounded(self, work: Awaitable[T]) -> T:
+    async def bounded(self, work: Awaitable[T], seconds: float) -> T:
         """*work*, or `TemporaryError` when the channel does not take it in time."""
         try:
-            return await asyncio.wait_for(work, TIMEOUT)
+            return await asyncio.wait_for(work, seconds)
         except asyncio.TimeoutError as error:
             raise TemporaryError(self.name, "send a message", detail="not taken in time") from error
 
@@ -290,15 +297,9 @@ class Channel:
             self._threads = ThreadPoolExecutor(_THREADS, f"handoff-{self.name}")
         return await asyncio.get_running_loop().run_in_executor(self._threads, partial(call, *args, **kwargs))
 
-    async def _put_all(self, to: To, message: Message) -> None:
-        there = self._there.pop(to.delivery_id, 0)
-        for number, part in enumerate(self.parts(message)):
-            if number >= there:
-                await self._put_or_note(to, part, number)
-
     async def _put_or_note(self, to: To, part: Any, number: int) -> None:
         try:
-            await self.put(to, part)
+            await self.bounded(self.put(to, part), self.patience(part))
         except BaseException:
             self._there[to.delivery_id] = number
             if len(self._there) > _UNDER_WAY:

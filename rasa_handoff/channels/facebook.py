@@ -35,6 +35,9 @@ _LONGEST_TITLE = 20  #: … of a button
 _MOST_REPLIES = 13  #: choices below a text
 _MOST_BUTTONS = 3  #: … of a template, and of a card
 _MOST_CARDS = 10  #: side by side
+# Meta gets a file from its address while we wait; it gives a video up after 75 seconds, and others after ten
+# (https://developers.facebook.com/documentation/business-messaging/messenger-platform/send-messages/saving-assets).
+_VIDEO = 90.0  #: seconds for Meta to take one
 _WHO = "facebook"
 _DOING = "send a message"
 
@@ -136,6 +139,11 @@ class Facebook(Channel):
     def parts(self, message: Message) -> Sequence[Post]:
         return [replace(each, speaker=speaker_of(message)) for each in _posts(message)]
 
+    def patience(self, part: Post) -> float:
+        """A video that is not taken is tried without the persona, too, before it comes as a link."""
+        longest = _longest(part.message)
+        return super().patience(part) + (2 * longest if longest else 0.0)
+
     async def put(self, to: To, part: Post) -> None:
         try:
             await self._send(to, part.message, part.speaker)
@@ -161,13 +169,13 @@ class Facebook(Channel):
             await self.personas.forget(speaker)  # it was not the message
 
     async def _say(self, to: To, said: Json) -> None:
-        body = {"recipient": {"id": to.sender_id}, **said}
+        body, longest = {"recipient": {"id": to.sender_id}, **said}, _longest(said["message"])
         try:
-            await self._ask("messages", {**body, "messaging_type": "RESPONSE"})
+            await self._ask("messages", {**body, "messaging_type": "RESPONSE"}, longest)
         except _WindowClosed:
             if self.around.settings is None or not self.around.settings.human_agent:
                 raise
-            await self._ask("messages", {**body, "messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT"})
+            await self._ask("messages", {**body, "messaging_type": "MESSAGE_TAG", "tag": "HUMAN_AGENT"}, longest)
 
     async def _make_persona(self, speaker: Json) -> str:
         made = await self._ask("personas", speaker)
@@ -175,9 +183,9 @@ class Facebook(Channel):
             raise BackendError(_WHO, "make a persona", detail="no id in the answer")
         return str(made["id"])
 
-    async def _ask(self, what: str, body: Json) -> Json:
-        headers = {"Authorization": f"Bearer {self.rasa.fb_access_token}"}
-        reply = await self.http.ask(_DOING, "POST", f"{API}/me/{what}", body=body, headers=headers, judge=_judge)
+    async def _ask(self, what: str, body: Json, longest: float | None = None) -> Json:
+        headers, url = {"Authorization": f"Bearer {self.rasa.fb_access_token}"}, f"{API}/me/{what}"
+        reply = await self.http.ask(_DOING, "POST", url, body=body, headers=headers, judge=_judge, timeout=longest)
         return read(reply)
 
 
@@ -321,6 +329,11 @@ def _file(attachment: Attachment) -> Post:
         return Post(message={"text": link(attachment)})
     sent = {"type": attachment.kind, "payload": {"url": attachment.url, "is_reusable": False}}
     return Post(message={"attachment": sent}, instead=link(attachment))
+
+
+def _longest(message: Json) -> float | None:
+    """Seconds for Meta to take *message*; None: as for any."""
+    return _VIDEO if message.get("attachment", {}).get("type") == "video" else None
 
 
 def _cards(cards: Sequence[Card]) -> Iterator[Post]:

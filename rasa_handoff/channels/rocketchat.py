@@ -157,7 +157,7 @@ class RocketChat(Service):
 
     async def _upload(self, room: str, file: AgentFile) -> str:
         form = FormData()
-        form.add_field("file", file.body, filename=file.name, content_type=file.mime)
+        form.add_field("file", file.opened(), filename=file.name, content_type=file.mime)
         headers = _signed(await self._token.get())
         try:
             answer = await self.post(self._url(f"{_MEDIA}/{room}"), None, headers, form=form, doing="upload a file")

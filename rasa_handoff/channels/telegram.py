@@ -234,7 +234,7 @@ def _sent_as(params: Json) -> Json:
     form = aiohttp.FormData()
     for name, value in params.items():
         if isinstance(value, AgentFile):
-            form.add_field(name, value.body, filename=value.name, content_type=value.mime)
+            form.add_field(name, value.opened(), filename=value.name, content_type=value.mime)
         else:
             form.add_field(name, value if isinstance(value, str) else json.dumps(value))
     return {"form": form}

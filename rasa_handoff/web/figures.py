@@ -11,13 +11,14 @@ from sanic import Blueprint
 from sanic.request import Request
 from sanic.response import HTTPResponse
 
-from rasa_handoff import figures, signing
+from rasa_handoff import figures
 from rasa_handoff.errors import Malformed
 from rasa_handoff.figures import BY, By, Figures, Question
 from rasa_handoff.model import Json
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.settings.values import read_duration
 from rasa_handoff.web.answers import add_route, as_json
+from rasa_handoff.web.server_token import require_server_token
 
 _SINCE = "7d"
 _ZONE = "UTC"
@@ -38,8 +39,7 @@ class FiguresApi:
         add_route(blueprint, "GET", "/stats", self.stats, "stats")
 
     async def stats(self, request: Request) -> HTTPResponse:
-        runtime = self._running()
-        signing.require_bearer(request.headers.get("authorization"), runtime.access.token)
+        runtime = require_server_token(request, self._running)
         question = _question(request, runtime.now())
         report = await figures.report(runtime.store, question)
         return as_json(

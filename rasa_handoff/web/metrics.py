@@ -13,13 +13,13 @@ from sanic import Blueprint
 from sanic.request import Request
 from sanic.response import HTTPResponse, raw
 
-from rasa_handoff import signing
 from rasa_handoff.errors import StoreError
 from rasa_handoff.metrics import NO_GROUP, Metrics
 from rasa_handoff.model import Status
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import figures
 from rasa_handoff.web.answers import add_route
+from rasa_handoff.web.server_token import require_server_token
 
 _OPEN = [status for status in Status if status is not Status.CLOSED]
 _NONE = (0, 0.0)  #: how many, and for how many seconds the oldest
@@ -39,8 +39,7 @@ class MetricsApi:
         add_route(blueprint, "GET", "/metrics", self.metrics, "metrics")
 
     async def metrics(self, request: Request) -> HTTPResponse:
-        runtime = self._running()
-        signing.require_bearer(request.headers.get("authorization"), runtime.access.token)
+        runtime = require_server_token(request, self._running)
         encode, content_type = choose_encoder(request.headers.get("accept") or "")
         body = encode(_All(runtime.metrics, await _gauges(runtime)))
         return raw(body, headers={"Cache-Control": "no-store"}, content_type=content_type)

@@ -12,7 +12,7 @@ from sanic import Blueprint
 from sanic.request import Request
 from sanic.response import HTTPResponse
 
-from rasa_handoff import model, signing
+from rasa_handoff import model
 from rasa_handoff import strict_json as read
 from rasa_handoff.errors import Malformed
 from rasa_handoff.faces import Faces
@@ -22,6 +22,7 @@ from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import deliveries, handoffs
 from rasa_handoff.transcript import LONGEST_DETAIL, MOST_DETAILS
 from rasa_handoff.web.answers import add_route, as_json, payload_of
+from rasa_handoff.web.server_token import require_server_token
 
 _NAME = 255  #: characters
 _TEXT = 20_000
@@ -52,19 +53,14 @@ class OperatorsApi:
             name = f"operators_{handler.__name__}_{method.lower()}"
             add_route(blueprint, method, path, handler, name)
 
-    def _require_token(self, request: Request) -> Runtime:
-        runtime = self._running()
-        signing.require_bearer(request.headers.get("authorization"), runtime.access.token)
-        return runtime
-
     async def open(self, request: Request) -> HTTPResponse:
-        runtime = self._require_token(request)
+        runtime = require_server_token(request, self._running)
         asked = _request(await payload_of(request))
         require_known(asked.backend, runtime)
         return self._answer(runtime, await runtime.opening.request(asked))
 
     async def call_back(self, request: Request) -> HTTPResponse:
-        runtime = self._require_token(request)
+        runtime = require_server_token(request, self._running)
         payload = await payload_of(request)
         handoff_id, asked = _callback_id(payload), _request(payload)
         require_known(asked.backend, runtime)
@@ -72,7 +68,7 @@ class OperatorsApi:
         return self._answer(runtime, await runtime.callbacks.leave(handoff_id, asked))
 
     async def handoffs(self, request: Request) -> HTTPResponse:
-        runtime = self._require_token(request)
+        runtime = require_server_token(request, self._running)
         sender_id = request.get_args(keep_blank_values=True).get("sender_id")
         if sender_id is None:
             found = await runtime.store.read(handoffs.all_open)
@@ -83,12 +79,12 @@ class OperatorsApi:
         return self._answer(runtime, last)
 
     async def close(self, request: Request) -> HTTPResponse:
-        runtime = self._require_token(request)
+        runtime = require_server_token(request, self._running)
         which = _which(await payload_of(request))
         return self._answer(runtime, await runtime.switchboard.close(EndReason.BOT_RESUMED, **which))
 
     async def rate(self, request: Request) -> HTTPResponse:
-        runtime = self._require_token(request)
+        runtime = require_server_token(request, self._running)
         payload = await payload_of(request)
         rated = await runtime.switchboard.rate(_rating(payload), **_which(payload))
         return self._answer(runtime, rated)
@@ -97,17 +93,17 @@ class OperatorsApi:
         return as_json({"handoff": of_handoff(handoff, runtime.settings.agents) if handoff else None})
 
     async def outbox(self, request: Request) -> HTTPResponse:
-        runtime = self._require_token(request)
+        runtime = require_server_token(request, self._running)
         found = await runtime.store.read(deliveries.unfinished)
         return as_json({"deliveries": [of_delivery(each) for each in found]})
 
     async def retry(self, request: Request, delivery_id: str) -> HTTPResponse:
-        runtime = self._require_token(request)
+        runtime = require_server_token(request, self._running)
         await payload_of(request)
         return as_json({"delivery": of_delivery(await runtime.outbox.retry(delivery_id))})
 
     async def status(self, request: Request) -> HTTPResponse:
-        runtime = self._require_token(request)
+        runtime = require_server_token(request, self._running)
         counts = await runtime.store.read(deliveries.counts)
         return as_json(
             {

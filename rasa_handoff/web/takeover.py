@@ -8,12 +8,12 @@ from sanic import Blueprint
 from sanic.request import Request
 from sanic.response import HTTPResponse
 
-from rasa_handoff import signing
 from rasa_handoff import strict_json as read
 from rasa_handoff.model import Handoff
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.web.answers import add_route, as_json, payload_of
 from rasa_handoff.web.operators import of_handoff, require_known
+from rasa_handoff.web.server_token import require_server_token
 
 Take = Callable[..., Awaitable[Handoff]]
 
@@ -37,8 +37,7 @@ class TakeoverApi:
         add_route(blueprint, "POST", "/handoffs/take", self.take, "takeover")
 
     async def take(self, request: Request) -> HTTPResponse:
-        runtime = self._running()
-        signing.require_bearer(request.headers.get("authorization"), runtime.access.token)
+        runtime = require_server_token(request, self._running)
         payload = await payload_of(request)
         wishes = {name: read.text(payload, name, max_length=_NAME, required=False) for name in _WISHES}
         require_known(wishes["backend"], runtime)

@@ -11,12 +11,12 @@ from sanic import Blueprint
 from sanic.request import Request
 from sanic.response import HTTPResponse
 
-from rasa_handoff import signing
 from rasa_handoff import strict_json as read
 from rasa_handoff.model import Json
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import users
 from rasa_handoff.web.answers import add_route, as_json, payload_of
+from rasa_handoff.web.server_token import require_server_token
 
 _NAME = 255  #: characters
 
@@ -35,19 +35,14 @@ class UsersApi:
         add_route(blueprint, "POST", "/users/export", self.export, "users_export")
         add_route(blueprint, "POST", "/users/erase", self.erase, "users_erase")
 
-    def _require_token(self, request: Request) -> Runtime:
-        runtime = self._running()
-        signing.require_bearer(request.headers.get("authorization"), runtime.access.token)
-        return runtime
-
     async def export(self, request: Request) -> HTTPResponse:
-        runtime = self._require_token(request)
+        runtime = require_server_token(request, self._running)
         sender_id = _sender_id(await payload_of(request))
         found = await runtime.store.read(partial(users.export, sender_id=sender_id))
         return as_json({"user": {"exported_at": time.time(), **found}})
 
     async def erase(self, request: Request) -> HTTPResponse:
-        runtime = self._require_token(request)
+        runtime = require_server_token(request, self._running)
         payload = await payload_of(request)
         close = read.boolean(payload, "close", required=False) or False
         erasure = await runtime.eraser.erase(_sender_id(payload), close=close)

@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import Any
 
 import pytest
 
-from rasa_handoff.channels import Channels, known
-from rasa_handoff.channels.base import Around, Notice, as_message, as_responses, place, pressed
+from rasa_handoff.channels import Channels, base, known
+from rasa_handoff.channels.base import (
+    Around,
+    Channel,
+    Notice,
+    To,
+    Traits,
+    as_message,
+    as_responses,
+    place,
+    pressed,
+)
+from rasa_handoff.errors import TemporaryError
 from rasa_handoff.fetch import host_of
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
+from rasa_handoff.store import Store
 
 
 @pytest.mark.parametrize(
@@ -24,6 +38,32 @@ from rasa_handoff.model import Attachment, Button, Card, Json, Message
 )
 def test_a_pressed_button_is_what_was_on_it_and_what_it_means(title: str, payload: str, words: str) -> None:
     assert pressed(Button(title=title, payload=payload)) == words
+
+
+class Slow(Channel):
+    """A channel that takes two messages a second."""
+
+    traits = Traits(name="slow", push="yes")
+
+    def __init__(self) -> None:
+        super().__init__(None, Around(store=Store("sqlite:///nowhere.db"), now=time.time))
+        self.there: list[Json] = []
+
+    async def put(self, to: To, part: Json) -> None:
+        await asyncio.sleep(0.5)
+        self.there.append(part)
+
+
+async def test_many_parts_may_take_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The time is one part's: who writes much, or sends many files, does not have it cut off in the middle."""
+    monkeypatch.setattr(base, "TIMEOUT", 0.8)
+    channel = Slow()
+    files = tuple(Attachment(url=f"https://f.test/{number}.png", kind="image") for number in range(3))
+    await channel.say(To(sender_id="ann", channel="slow"), Message(id="m1", who="agent", attachments=files, at=1.0))
+    assert channel.there == [{"image": each.url} for each in files]
+    monkeypatch.setattr(base, "TIMEOUT", 0.2)
+    with pytest.raises(TemporaryError, match="not taken in time"):
+        await channel.say(To(sender_id="ann", channel="slow"), Message(id="m2", who="agent", text="hi", at=1.0))
 
 
 def notice(**words: Any) -> Message | None:

@@ -128,7 +128,7 @@ class Uploads:
 async def _send(url: str, file: AgentFile, proxy: str | None) -> None:
     """The second step; its address is open to whoever knows it, and so in no message of ours."""
     try:
-        async with aiohttp.ClientSession() as session, session.post(url, data=file.body, proxy=proxy) as reply:
+        async with aiohttp.ClientSession() as session, session.post(url, data=file.opened(), proxy=proxy) as reply:
             if reply.status != 200:
                 raise FetchError(f"it is not taken by Slack: HTTP {reply.status}")
     except (aiohttp.ClientError, OSError) as error:

@@ -570,9 +570,12 @@ async def test_their_address_is_looked_up_again_when_it_does_not_answer(
 ) -> None:
     async with staged(tmp_path, wire) as stage:
         await stage.request()
-        lookups = len(wire.taken("GET", "*/baseURI.json"))
-        wire.hang_up(path=f"{CHAT}/availability")
-        assert (await stage.request("bob")).end_reason is EndReason.FAILED
-        stage.now.advance(31.0)
-        assert (await stage.request("bob")).status is Status.QUEUED
-        assert len(wire.taken("GET", "*/baseURI.json")) == lookups + 1
+        with Wire() as elsewhere:
+            moved = Vendor(elsewhere)
+            entry = {"service": "conversationVep", "account": ACCOUNT, "baseURI": elsewhere.url.partition("//")[2]}
+            wire.when("GET", "*/baseURI.json", body=entry)
+            wire.hang_up(path=f"{CHAT}/availability")
+            assert (await stage.request("bob")).end_reason is EndReason.FAILED
+            stage.now.advance(31.0)
+            assert (await stage.request("bob")).status is Status.QUEUED
+            assert (len(vendor.visits), len(moved.visits)) == (1, 1)

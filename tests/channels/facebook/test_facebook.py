@@ -18,7 +18,7 @@ from fbmessenger import MessengerClient
 from rasa.core.agent import Agent
 from rasa.core.channels.facebook import FacebookInput
 
-from rasa_handoff.channels import facebook
+from rasa_handoff.channels import base, facebook
 from rasa_handoff.model import Attachment, Button, Card, Json
 from rasa_handoff.store import messages
 from rasa_handoff.testing.payloads import Payloads
@@ -195,6 +195,22 @@ async def test_files_go_by_their_address(line: Line, wire: Wire) -> None:
     await line.reply(handoff, attachments=tuple(Attachment(url=f"https://f.test/{kind}", kind=kind) for kind in kinds))  # type: ignore[arg-type]
     found = [(each["attachment"]["type"], each["attachment"]["payload"]["url"]) for each in sent(wire)[-4:]]
     assert found == [(kind, f"https://f.test/{kind}") for kind in kinds]
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Channels that wait for seconds only."""
+    monkeypatch.setattr(base, "TIMEOUT", 2.0)
+
+
+async def test_a_video_that_meta_is_long_in_getting_comes_once(hurried: None, line: Line, wire: Wire) -> None:
+    """What is given up while Meta still gets it from its address, and tried again, comes as often as it is tried."""
+    handoff = await line.hand_over(USER)
+    film = Attachment(url="https://f.test/long.mp4", kind="video")
+    await line.gone(handoff)
+    wire.stall(1.5, path="/me/messages")
+    await line.reply(handoff, attachments=(film,))
+    assert [each["attachment"]["payload"]["url"] for each in sent(wire) if "attachment" in each] == [film.url]
 
 
 async def test_cards_come_side_by_side(line: Line, wire: Wire) -> None:

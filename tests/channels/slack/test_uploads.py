@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from typing import Any, cast
 from urllib.parse import parse_qs
 
@@ -70,6 +71,16 @@ async def test_a_file_is_uploaded_under_the_agents_name(line: Line, internet: In
     assert (done["channel_id"], done["username"], done["icon_url"]) == (DM, "Bo", "https://desk.test/bo.png")
     assert "thread_ts" not in done
     assert links(internet) == []
+
+
+async def test_a_large_file_holds_nobody_up(line: Line, internet: Internet) -> None:
+    handoff = await started(line, internet)
+    serve(internet, channel(line).uploads._files, large := b"x" * 2_000_000)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)  # aiohttp's, of a body that is not sent in parts
+        await line.reply(handoff, attachments=(BILL,))
+    (upload,) = internet.taken("POST", "/upload/v1/*")
+    assert (upload.body, upload.headers["content-length"]) == (large, "2000000")
 
 
 @threaded

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from email import message_from_bytes
 from typing import Any, cast
 
@@ -55,6 +56,19 @@ async def test_a_file_whose_address_telegram_does_not_take_is_uploaded(line: Lin
         "caption": (None, b"d.docx"),
         "document": ("d.docx", b"PK docx"),
     }
+
+
+async def test_a_large_file_holds_nobody_up(line: Line, wire: Wire) -> None:
+    handoff = await line.hand_over(USER)
+    may_be_had(line, wire)
+    large = b"x" * 2_000_000
+    wire.respond("GET", "/d.docx", lambda asked: (200, large, {"Content-Type": "application/zip"}))
+    wire.respond("POST", "/bot*/sendDocument", only_uploads)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", ResourceWarning)  # aiohttp's, of a body that is not sent in parts
+        await line.reply(handoff, attachments=(Attachment(url=f"{wire.url}/d.docx", name="d.docx"),))
+    _, uploaded = [each for each in wire.asked if each.path.endswith("/sendDocument")]
+    assert fields(uploaded)["document"] == ("d.docx", large)
 
 
 async def test_a_card_whose_picture_is_uploaded_keeps_its_buttons(line: Line, wire: Wire) -> None:
