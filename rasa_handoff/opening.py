@@ -77,7 +77,7 @@ class Opening:
         if asking is not None:
             return await asyncio.shield(asking)
         if handoff.status is Status.REQUESTED:
-            handoff = await self._looked_for(handoff)
+            handoff = await self._answered_elsewhere(handoff)
         if handoff.status is Status.REQUESTED and handoff.owner == self._store.worker:
             raise StoreError("what became of the request is not written down yet")
         return handoff
@@ -101,8 +101,9 @@ class Opening:
 
     def _answered(self, handoff_id: str, asking: asyncio.Task[Handoff]) -> None:
         del self._asking[handoff_id]
-        if not asking.cancelled() and asking.exception() is not None:
-            log.debug("handoff.not_asked id=%s", handoff_id)  # whoever waits for the answer gets it
+        error = None if asking.cancelled() else asking.exception()
+        if error is not None:  # whoever waits for the answer gets it, but they may have hung up
+            log.error("handoff.not_answered id=%s error=%s", handoff_id, type(error).__name__)
 
     async def _ask_each(self, handoff: Handoff, rules: list[Rule], request: Request) -> Handoff:
         try:
@@ -153,7 +154,7 @@ class Opening:
         """The server stops."""
         await self._tasks.stop()
 
-    async def _looked_for(self, handoff: Handoff) -> Handoff:
+    async def _answered_elsewhere(self, handoff: Handoff) -> Handoff:
         """*handoff* as it is on disk; where another process asks, once it has the answer."""
         until = time.monotonic() + self._settings.open_timeout
         while True:

@@ -88,6 +88,14 @@ def test_json_is_what_the_server_said(known: Server, capsys: Any) -> None:
     assert json.loads(capsys.readouterr().out) == {"handoffs": [HANDOFF]}
 
 
+def test_who_has_been_handed_over_for_good_is_not_said_to_wait(known: Server, capsys: Any) -> None:
+    handoff = {**HANDOFF, "backend": "liveperson_agent", "status": "closed", "end_reason": "handed_over"}
+    known.answers["POST /handoffs/take"] = 200, {"handoff": handoff}
+    assert cli.main(["take", "lp-1"]) == cli.FINE
+    said = "The bot has left; the user is with the agents of liveperson_agent for good.\n"
+    assert capsys.readouterr().out == said
+
+
 def test_outbox_list_shows_dead_and_waiting_ones(known: Server, capsys: Any) -> None:
     known.answers["GET /outbox"] = 200, {"deliveries": [DEAD, PENDING]}
     assert cli.main(["outbox", "list"]) == cli.FINE

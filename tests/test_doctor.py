@@ -20,6 +20,8 @@ import pytest
 import rasa.cli
 import socketio
 import yaml
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import given, settings
 from hypothesis import strategies as some
 from rasa.core.channels import BUILTIN_CHANNELS
@@ -333,6 +335,16 @@ def test_a_variable_that_is_not_set_is_a_problem(bot: Path) -> None:
 # Channels
 
 
+def service_account(folder: Path) -> str:
+    """The path of a key file as Google makes them."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    known = {"client_email": "bot@example.iam", "token_uri": "https://oauth2.example/token", "private_key": pem}
+    path = folder / "service-account.json"
+    path.write_text(json.dumps({"type": "service_account", **known}))
+    return str(path)
+
+
 def test_each_channel_says_how_users_are_reached(bot: Path) -> None:
     credentials(bot, rest=None, callback={"url": "http://127.0.0.1/"})
     found = examined(bot)
@@ -425,6 +437,16 @@ def test_what_is_set_for_a_channel_is_checked(bot: Path) -> None:
     assert not of(examined(bot), "settings")
     credentials(bot, {"channels": {"facebook": {"humans": True}}}, rest=None)
     assert "channels.facebook.humans" in only(examined(bot), "settings", Level.PROBLEM).text
+
+
+def test_google_chat_reaches_nobody_unasked_without_a_service_account(bot: Path) -> None:
+    chat, ours = {"project_id": "1234567890"}, {"public_url": PUBLIC}
+    credentials(bot, ours, hangouts=chat)
+    told = only(examined(bot), "hangouts", Level.WARNING)
+    assert told.text.startswith("hangouts: agents do not reach users who do not write")
+    assert "service_account" in str(told.remedy)
+    credentials(bot, {**ours, "channels": {"hangouts": {"service_account": service_account(bot)}}}, hangouts=chat)
+    assert only(examined(bot), "hangouts", Level.FINE).text.startswith("hangouts: agents reach users")
 
 
 def test_files_that_need_the_channels_credentials_need_a_public_url(bot: Path) -> None:

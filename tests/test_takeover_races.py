@@ -213,3 +213,19 @@ async def test_where_the_database_goes_away_it_is_not_said_to_be_open(talk: Talk
         there.give(Unavailable("desk", "open a chat"))
         with pytest.raises(StoreError):
             await taking
+
+
+async def test_where_another_server_asks_it_says_what_came_of_that(talk: Talk, new_database: str) -> None:
+    await talk.say("hello")
+    other = Stage(new_database, talk.stage.folder, talk.stage.now)
+    await other.up()
+    there = Answer(other)
+    own = asyncio.create_task(other.request(talk.user))
+    await there.asked.wait()
+    taking = take(talk)
+    done, _ = await asyncio.wait({taking}, timeout=0.3)
+    assert not done
+    there.give()
+    assert ((await taking).id, (await taking).status) == ((await own).id, Status.QUEUED)
+    assert await other.notices() == []
+    await other.down()

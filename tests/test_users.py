@@ -365,6 +365,23 @@ class TestOnTheDisk:
         assert {handoff.status for handoff in opened} == {Status.QUEUED}
         assert len(await stage.runtime.store.read(handoffs.all_open)) == 20
 
+    async def test_many_at_once_do_not_each_have_the_file_written_anew(self, stage: Stage, tmp_path: Path) -> None:
+        names = [f"ann-{number}" for number in range(8)]
+        for name in names:
+            await ended(stage, name, SECRET)
+
+        async def times() -> int:
+            """How often it was, and some: SQLite counts that with the changes of its tables."""
+            row = await stage.runtime.store.read(lambda tx: tx.one("PRAGMA schema_version", {}))
+            assert row is not None
+            return int(row[0])
+
+        before = await times()
+        erasures = await asyncio.gather(*(stage.runtime.eraser.erase(name) for name in names))
+        assert all(erasure.overwritten for erasure in erasures)
+        assert SECRET.encode() not in bytes_of(tmp_path)
+        assert 0 < await times() - before < len(names)
+
     async def test_another_program_that_reads_keeps_the_log(
         self, stage: Stage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -35,6 +35,8 @@ from rasa_handoff.tasks import Tasks
 T = TypeVar("T")
 
 TIMEOUT = 30.0  #: seconds for a channel to take a part of a message
+BLOCKED = 90.0  #: seconds for a library that blocks to have an answer: it keeps a thread meanwhile
+FETCHING = 60.0  #: … for its service to get a file from its address, where it does so while we wait
 _THREADS = 8  #: of a channel whose library blocks
 _UNDER_WAY = 1000  #: messages of which some parts are there and others are to be tried again
 _RESPONSE = {"text", "buttons", "quick_replies", "image", "elements", "attachment", "metadata"}
@@ -151,6 +153,11 @@ class Channel:
         """What is wrong with this server's set-up of it: a sentence each, which says what to do."""
         return ()
 
+    @property
+    def pushes(self) -> bool:
+        """Whether a user can be reached who did not just write, as this server is set up."""
+        return self.traits.pushes
+
     def watch(self, came: Callable[[str], Awaitable[None]]) -> None:
         """Call *came*, from now on, with the ``sender_id`` of a user who is there again, where it knows."""
 
@@ -246,7 +253,7 @@ class Channel:
         await self.output(to).send_response(to.sender_id, deepcopy(part))
 
     def patience(self, part: Any) -> float:
-        """Seconds for `put`: more where a service gets a file while we wait, for it may come as often as it is tried."""
+        """Seconds for `put`: more where a service gets a file meanwhile, for it may come as often as it is tried."""
         return TIMEOUT
 
     async def say(self, to: To, message: Message) -> None:

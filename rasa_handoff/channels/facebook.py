@@ -15,12 +15,24 @@ from typing import Any, cast
 
 from pydantic import BaseModel
 from rasa.core.channels.channel import OutputChannel
+from requests.adapters import HTTPAdapter
 from sanic.request import Request
 from sanic.response import BaseHTTPResponse
 
 from rasa_handoff import attachments
 from rasa_handoff.backends.http import Reply
-from rasa_handoff.channels.base import Around, Channel, Heard, Threaded, To, Traits, card_text, link, place
+from rasa_handoff.channels.base import (
+    BLOCKED,
+    Around,
+    Channel,
+    Heard,
+    Threaded,
+    To,
+    Traits,
+    card_text,
+    link,
+    place,
+)
 from rasa_handoff.channels.facebook_personas import Personas, speaker_of
 from rasa_handoff.channels.service import read, texts
 from rasa_handoff.errors import BackendError, TemporaryError, UserUnreachable
@@ -35,7 +47,7 @@ _LONGEST_TITLE = 20  #: … of a button
 _MOST_REPLIES = 13  #: choices below a text
 _MOST_BUTTONS = 3  #: … of a template, and of a card
 _MOST_CARDS = 10  #: side by side
-# Meta gets a file from its address while we wait; it gives a video up after 75 seconds, and others after ten
+# Meta gets a file from its address while we wait, and gives a video up after 75 seconds
 # (https://developers.facebook.com/documentation/business-messaging/messenger-platform/send-messages/saving-assets).
 _VIDEO = 90.0  #: seconds for Meta to take one
 _WHO = "facebook"
@@ -134,7 +146,10 @@ class Facebook(Channel):
     # -- what they get ------------------------------------------------------------------------
 
     def output(self, to: To) -> OutputChannel:
-        return Threaded(self.rasa.get_output_channel(), self)
+        output = self.rasa.get_output_channel()
+        for scheme in ("https://", "http://"):
+            output.messenger_client.session.mount(scheme, _InTime())
+        return Threaded(output, self)
 
     def parts(self, message: Message) -> Sequence[Post]:
         return [replace(each, speaker=speaker_of(message)) for each in _posts(message)]
@@ -187,6 +202,13 @@ class Facebook(Channel):
         headers, url = {"Authorization": f"Bearer {self.rasa.fb_access_token}"}, f"{API}/me/{what}"
         reply = await self.http.ask(_DOING, "POST", url, body=body, headers=headers, judge=_judge, timeout=longest)
         return read(reply)
+
+
+class _InTime(HTTPAdapter):
+    """Gives up what is not answered, where Rasa's client would wait for ever."""
+
+    def send(self, request: Any, stream: bool = False, timeout: Any = None, *rest: Any, **more: Any) -> Any:
+        return super().send(request, stream, timeout or BLOCKED, *rest, **more)
 
 
 class _NotTaken(BackendError):

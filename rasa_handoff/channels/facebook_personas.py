@@ -9,9 +9,9 @@ import logging
 from collections.abc import Awaitable, Callable
 
 from rasa_handoff.channels.base import Around
-from rasa_handoff.errors import BackendError, UserUnreachable
+from rasa_handoff.errors import BackendError, StoreError, UserUnreachable
 from rasa_handoff.model import Json, Message
-from rasa_handoff.store import kept
+from rasa_handoff.store import Tx, kept
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Personas:
         key = _key(speaker)
         self._known.pop(key, None)
         self._not_before[key] = self._now() + ANEW
-        await self._store.write(lambda tx: kept.forget(tx, _SCOPE, key))
+        await self._note(lambda tx: kept.forget(tx, _SCOPE, key))
 
     async def _found(self, speaker: Json) -> str | None:
         key = _key(speaker)
@@ -63,9 +63,16 @@ class Personas:
             self._not_before[key] = now + ANEW
             log.info("facebook.no_persona why=%s", error)
             return None
-        await self._store.write(lambda tx: kept.put(tx, _SCOPE, key, {"id": persona}, now, ""))
         self._known[key] = persona
+        await self._note(lambda tx: kept.put(tx, _SCOPE, key, {"id": persona}, now, ""))
         return persona
+
+    async def _note(self, change: Callable[[Tx], None]) -> None:
+        """Write it down, if that works: where it does not, no message is to come twice."""
+        try:
+            await self._store.write(change)
+        except StoreError as error:
+            log.warning("facebook.persona_not_noted %s", error)
 
 
 def speaker_of(message: Message) -> Json:

@@ -107,6 +107,10 @@ class Hangouts(Mailbox, Service):
             return ()
         return ("set project_id in credentials.yml: without it Rasa's channel takes requests from anybody",)
 
+    @property
+    def pushes(self) -> bool:
+        return self._account is not None
+
     # -- what users say -----------------------------------------------------------------------
 
     def address(self, message: UserMessage, request: Request | None) -> Json | None:

@@ -40,19 +40,21 @@ class Service(Channel):
         *,
         form: Mapping[str, str] | FormData | None = None,
         doing: str = "send a message",
+        timeout: float | None = None,
     ) -> Json:
         """Ask the service, and give its answer; an empty one where it is no object.
 
         Args:
             body: sent as JSON; bytes as they are, with the Content-Type of *headers*.
             form: sent as a form, when there is no *body*.
+            timeout: seconds for this request, if they are others.
 
         Raises:
             TemporaryError: it could not answer now.
             TokenRefused: 401.
             UserUnreachable: it said no for good.
         """
-        return await self._ask(doing, "POST", url, body=body, form=form, headers=headers)
+        return await self._ask(doing, "POST", url, body=body, form=form, headers=headers, timeout=timeout)
 
     async def get(self, url: str, headers: Mapping[str, str], *, doing: str) -> Json:
         """The same for what is only read."""

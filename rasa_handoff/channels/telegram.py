@@ -28,7 +28,7 @@ from sanic.response import BaseHTTPResponse
 
 from rasa_handoff.backends.http import Reply
 from rasa_handoff.channels.agent_files import AgentFile, AgentFiles
-from rasa_handoff.channels.base import Around, Channel, ChannelFile, Heard, To, Traits, place
+from rasa_handoff.channels.base import FETCHING, Around, Channel, ChannelFile, Heard, To, Traits, place
 from rasa_handoff.channels.telegram_calls import LONGEST_TEXT, Call, calls
 from rasa_handoff.errors import BackendError, FetchError, HandoffError, TemporaryError, UserUnreachable
 from rasa_handoff.fetch import File, host_of
@@ -189,9 +189,12 @@ class Telegram(Channel):
     def parts(self, message: Message) -> Sequence[Call]:
         return calls(message)
 
+    def patience(self, part: Call) -> float:
+        return super().patience(part) + (FETCHING if part.file is not None else 0.0)
+
     async def put(self, to: To, part: Call) -> None:
         try:
-            await self._send(to, part.method, part.params)
+            await self._send(to, part.method, part.params, FETCHING if part.file is not None else None)
         except _NotTaken as error:
             if not part.instead:
                 raise UserUnreachable(str(error)) from error
@@ -213,16 +216,16 @@ class Telegram(Channel):
         if typing:  # it shows for five seconds, or until the message is there
             await self._send(to, "sendChatAction", {"action": "typing"})
 
-    async def _send(self, to: To, method: str, params: Json) -> None:
-        await self._call("send a message", method, {**self._where(to), **params})
+    async def _send(self, to: To, method: str, params: Json, timeout: float | None = None) -> None:
+        await self._call("send a message", method, {**self._where(to), **params}, timeout)
 
     def _where(self, to: To) -> Json:
         topic = (to.address or {}).get("topic")
         return {"chat_id": to.sender_id, **({"message_thread_id": topic} if topic else {})}
 
-    async def _call(self, doing: str, method: str, params: Json) -> Json:
-        url = f"{API}/bot{self.rasa.access_token}/{method}"
-        reply = await self.http.ask(doing, "POST", url, judge=partial(_judge, doing), **_sent_as(params))
+    async def _call(self, doing: str, method: str, params: Json, timeout: float | None = None) -> Json:
+        url, judge = f"{API}/bot{self.rasa.access_token}/{method}", partial(_judge, doing)
+        reply = await self.http.ask(doing, "POST", url, judge=judge, timeout=timeout, **_sent_as(params))
         result: Any = reply.json(_WHO, doing)["result"]
         return result if isinstance(result, dict) else {}
 

@@ -27,6 +27,7 @@ from sanic.response import BaseHTTPResponse
 
 from rasa_handoff.backends.http import Reply
 from rasa_handoff.channels.base import (
+    BLOCKED,
     Around,
     Channel,
     ChannelFile,
@@ -185,6 +186,7 @@ class Twilio(Channel):
     def output(self, to: To) -> OutputChannel:
         output = self.rasa.get_output_channel()
         output.twilio_number = self._number(to)
+        output.http_client.timeout = BLOCKED  # else it would wait for ever
         return Threaded(output, self)
 
     def parts(self, message: Message) -> Sequence[Sms]:

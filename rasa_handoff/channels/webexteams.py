@@ -19,7 +19,7 @@ from rasa.core.channels.channel import OutputChannel, UserMessage
 from sanic.request import Request
 from sanic.response import BaseHTTPResponse
 
-from rasa_handoff.channels.base import Around, ChannelFile, Heard, Threaded, To, Traits, card_text
+from rasa_handoff.channels.base import FETCHING, Around, ChannelFile, Heard, Threaded, To, Traits, card_text
 from rasa_handoff.channels.service import Service, bearer, require_host, require_path, texts
 from rasa_handoff.errors import TemporaryError, UserUnreachable
 from rasa_handoff.fetch import File
@@ -169,6 +169,9 @@ class WebexTeams(Service):
         speaker = f"{message.name}: " if message.who == "agent" and message.name else ""
         return list(_posts(message, speaker))
 
+    def patience(self, part: Post) -> float:
+        return super().patience(part) + (_fetching(part.body) or 0.0)
+
     async def put(self, to: To, part: Post) -> None:
         body = part.body if part.unpressed is None or await self._hears_presses() else part.unpressed
         parent = (to.address or {}).get("parent")
@@ -181,7 +184,8 @@ class WebexTeams(Service):
             await self._create({**place, "text": body["files"][0]})  # Webex could not get it
 
     async def _create(self, message: Json) -> None:
-        await self.post(f"{self.rasa.api.base_url}messages", message, bearer(self.rasa.token))
+        url = f"{self.rasa.api.base_url}messages"
+        await self.post(url, message, bearer(self.rasa.token), timeout=_fetching(message))
 
     async def _get(self, path: str) -> Json:
         return await self.get(f"{self.rasa.api.base_url}{path}", bearer(self.rasa.token), doing="look something up")
@@ -196,6 +200,11 @@ class WebexTeams(Service):
             except (TemporaryError, UserUnreachable) as error:
                 log.warning("webexteams.webhooks_unknown %s", error)
         return self._takes_presses
+
+
+def _fetching(message: Json) -> float | None:
+    """Seconds for Webex to take *message*, whose file it gets from its address; None: as for any."""
+    return FETCHING if "files" in message else None
 
 
 def _note(notes: OrderedDict[str, T], key: str, value: T) -> None:

@@ -59,8 +59,16 @@ def _take(asked: argparse.Namespace) -> int:
         reason = text_of(handoff["end_reason"])
         print(f"rasa-handoff: no agent takes it ({reason}); the bot goes on", file=sys.stderr)
     else:
-        say(f"The bot is quiet; the conversation is {handoff['status']} at {text_of(handoff['backend'])}.")
+        say(_taken(handoff))
     return FAILED if refused else FINE
+
+
+def _taken(handoff: Json) -> str:
+    """Where a conversation is that agents have."""
+    where = text_of(handoff["backend"])
+    if handoff["status"] == Status.CLOSED.value:
+        return f"The bot has left; the user is with the agents of {where} for good."
+    return f"The bot is quiet; the conversation is {handoff['status']} at {where}."
 
 
 def _add_give_back(commands: Any) -> None:

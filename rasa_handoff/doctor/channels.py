@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from rasa_handoff.liveperson_agent import settings as liveperson_agent
 if TYPE_CHECKING:
     from rasa_handoff.channels.base import Channel, Traits
 
+_ELSEWHERE = "Where users are to hear at once, let them write by the plugin's own channel, or by socketio."
 _NOWHERE = "sqlite:///nowhere.db"  #: a channel is only looked at: its store is never opened
 
 
@@ -42,12 +43,13 @@ def _channel(case: Case, name: str, section: Mapping[str, Any]) -> Iterator[Find
     try:
         found = channels.class_named(name)
         kind, traits = channels.kind_of(found), channels.traits_of(found)
-        troubles = _troubles(case, kind, found, section)
+        made = _made(case, kind, found, section)
+        pushes, troubles = (made.pushes, made.troubles()) if made else (traits.pushes, ())
     except Exception as error:  # a bot's own module may raise anything
         what = " ".join(f"{type(error).__name__}: {error}".split())
         yield problem(name, f"{name} cannot be loaded: {what}", "Mend it in credentials.yml; Rasa does not start else.")
         return
-    yield _described(name, traits)
+    yield _described(name, traits, pushes)
     for trouble in troubles:
         yield problem(name, f"{name} does not work as it is set up.", f"{trouble[0].upper()}{trouble[1:]}.")
     yield from _files(case, name, kind)
@@ -56,26 +58,27 @@ def _channel(case: Case, name: str, section: Mapping[str, Any]) -> Iterator[Find
 def _ours(name: str) -> Finding:
     from rasa_handoff.channels.stream import Stream
 
-    return _described(name, Stream.traits)
+    return _described(name, Stream.traits, Stream.traits.pushes)
 
 
-def _troubles(case: Case, kind: type[Channel], rasa_class: Any, section: Mapping[str, Any]) -> Sequence[str]:
-    """What is wrong in the settings of a channel.
+def _made(case: Case, kind: type[Channel], rasa_class: Any, section: Mapping[str, Any]) -> Channel | None:
+    """A channel, made from its settings.
 
-    It is made from them only where somebody looks at it, or where there are none, which Rasa itself may mind: one of
-    Rasa's channels asks its service for something while it is made.
+    It is only where somebody looks at it, or where there are none, which Rasa itself may mind: one of Rasa's channels
+    asks its service for something while it is made.
     """
     from rasa_handoff.channels.base import Around, Channel
     from rasa_handoff.store import Store
 
     if section and kind.troubles is Channel.troubles:
-        return ()
+        return None
     made = rasa_class.from_credentials(dict(section) or None)
     ours = case.settings.channels.get(kind.traits.name) if case.settings else None
-    return kind(made, Around(store=Store(_NOWHERE), now=time.time, settings=ours)).troubles()
+    return kind(made, Around(store=Store(_NOWHERE), now=time.time, settings=ours))
 
 
-def _described(name: str, traits: Traits) -> Finding:
+def _described(name: str, traits: Traits, pushes: bool) -> Finding:
+    """What people want to know of it; where it could reach users and is not set up to, its first need says how."""
     how = traits.push.partition(": ")[2]
     limits = [f"limit: {each}" for each in traits.limits]
     facts = [
@@ -83,15 +86,14 @@ def _described(name: str, traits: Traits) -> Finding:
         f"from agents: text{_also(traits.shows)}",
         *(f"needs: {each}" for each in traits.needs),
     ]
-    if traits.pushes:
+    if pushes:
         return fine(name, f"{name}: agents reach users who do not write{_how(how)}", [*facts, *limits])
+    remedy = next(iter(traits.needs if traits.pushes else traits.limits), _ELSEWHERE)
     return warning(
         name,
         f"{name}: agents do not reach users who do not write{_how(how)}",
-        traits.limits[0]
-        if limits
-        else "Where users are to hear at once, let them write by the plugin's own channel, or by socketio.",
-        details=[*facts, *limits[1:]],
+        remedy,
+        details=[each for each in (*facts, *limits) if remedy not in each],
     )
 
 

@@ -23,7 +23,6 @@ from rasa_handoff.transcript import clean
 _LONGEST = 64_000  #: characters of anything that is read
 _MOST = 10_000  #: entries of a list
 
-CHATTING = "chatting"
 ENDED = "ended"
 
 

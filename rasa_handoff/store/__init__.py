@@ -42,6 +42,7 @@ class Store:
         self._subscribers: dict[type, list[Callable[[Any], None]]] = defaultdict(list)
         self._shared: dict[str, Shared] = {}
         self._marks: dict[str, asyncio.Future[None]] = {}
+        self._scrubbing: asyncio.Future[bool] | None = None  #: one that has not begun yet
         self._peers: Peers = Alone()
         self._readers: ThreadPoolExecutor | None = None
         self._writer: Writer
@@ -103,12 +104,20 @@ class Store:
         """Leave nothing of what was deleted on the disk; False where that is not in our hands, or not now.
 
         SQLite's file is written anew, at one to two seconds for each 100 MB; what is to be written waits meanwhile.
-        On PostgreSQL nothing happens: deleted rows are its server's to remove.
+        On PostgreSQL nothing happens: deleted rows are its server's to remove. Once is enough for all who ask
+        before it begins.
 
         Raises:
             StoreError: it failed, e.g. since the disk is full.
         """
-        return await self._writer.apart(lambda connection: connection.scrub())
+        ahead = self._scrubbing
+        if ahead is None or ahead.done():
+            ahead = self._scrubbing = self._writer.apart(self._scrub)
+        return await asyncio.shield(ahead)
+
+    def _scrub(self, connection: Connection) -> bool:
+        self._scrubbing = None  # what is deleted from here on needs another one
+        return connection.scrub()
 
     async def read(self, query: Change[T]) -> T:
         """Run *query*, which only reads, on what is committed.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from itertools import product
 from typing import Any
 
@@ -19,6 +18,7 @@ from rasa_handoff.model import Status
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import figures
 from rasa_handoff.web.answers import add_route
+from rasa_handoff.web.operators import version
 from rasa_handoff.web.server_token import require_server_token
 
 _OPEN = [status for status in Status if status is not Status.CLOSED]
@@ -61,7 +61,7 @@ async def _gauges(runtime: Runtime) -> list[Metric]:
     """How things stand; of the database nothing while it does not answer, for a 0 would be a lie."""
     condition = await runtime.health.look()
     ready = _gauge("ready", "Whether this process can do its work.", (), {(): condition.is_ready})
-    what = {"version": _version(), "database": runtime.store.database}
+    what = {"version": version(), "database": runtime.store.database}
     about = InfoMetricFamily("handoff", "What runs here.", value=what)
     try:
         return [ready, about, *await _stored(runtime), await _agents(runtime)]
@@ -110,10 +110,3 @@ def _gauge(name: str, words: str, labels: tuple[str, ...], values: Mapping[Any, 
     for key, value in values.items():
         family.add_metric(key, value)
     return family
-
-
-def _version() -> str:
-    try:
-        return version("rasa_handoff")
-    except PackageNotFoundError:
-        return "unknown"

@@ -5,7 +5,8 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, replace
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as version_of
 from typing import Any
 
 from sanic import Blueprint
@@ -107,7 +108,7 @@ class OperatorsApi:
         counts = await runtime.store.read(deliveries.counts)
         return as_json(
             {
-                "version": _version(),
+                "version": version(),
                 "database": runtime.store.database,
                 "open": await runtime.store.read(handoffs.count_open),
                 "waiting": counts["pending"],
@@ -220,8 +221,9 @@ def _line(line: Any) -> Line:
     return Line(who=line["who"], text=text, at=read.number(line, "at", required=False) or 0.0)
 
 
-def _version() -> str:
+def version() -> str:
+    """Of this package; of a folder that was never installed it is not known."""
     try:
-        return version("rasa_handoff")
+        return version_of("rasa_handoff")
     except PackageNotFoundError:
         return "unknown"

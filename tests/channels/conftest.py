@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from rasa.core.agent import Agent
 
+from rasa_handoff.channels import base
 from tests.internet import Internet
 from tests.servers import trained
 
@@ -22,6 +23,12 @@ def rasa_agent(loaded: Agent) -> Agent:
     """The example bot, in this process, which has met nobody yet."""
     loaded.tracker_store._tracker_store.store.clear()
     return loaded
+
+
+@pytest.fixture
+def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Channels that wait for a second only; to be asked for before the channel."""
+    monkeypatch.setattr(base, "TIMEOUT", 2.0)
 
 
 @pytest.fixture

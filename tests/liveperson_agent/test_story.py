@@ -90,6 +90,30 @@ def test_a_visitor_talks_to_the_bot_and_is_transferred_to_a_person(bot: Bot, ven
     assert alive == {"status": "ok", "signed_in": True}
 
 
+def test_a_chat_that_is_taken_over_is_transferred_without_a_word(bot: Bot, vendor: LivePerson) -> None:
+    chat = vendor.visitor(name="Ann")
+    sender = f"liveperson-{chat.id}"
+    until(lambda: chat.state == "chatting", 60, what="the chat to be taken")
+    chat.says("what are your opening hours?")
+    until(lambda: "9:00" in said(chat), what="the bot's answer")
+    lines = chat.lines("agent")
+    vendor.agents[1].state = 1
+    assert taken_over(bot, sender) == ("closed", "unavailable")
+    vendor.agents[1].state = 2
+    assert taken_over(bot, sender) == ("closed", "handed_over")
+    assert chat.transferred_to == {"skill": {"id": 2}}
+    assert "visitor: what are your opening hours?" in (chat.note or "")
+    until(lambda: bot.tracker(sender)["slots"]["handoff_end_reason"] == "handed_over", what="the bot to know")
+    assert not bot.tracker(sender)["paused"]
+    assert chat.lines("agent") == lines
+
+
+def taken_over(bot: Bot, sender: str) -> tuple[str, str]:
+    """Take a conversation over; what came of it."""
+    handoff = bot.operator("POST", "/handoffs/take", {"sender_id": sender})["handoff"]
+    return handoff["status"], handoff["end_reason"]
+
+
 def test_a_visitor_who_leaves_leaves_the_agents_of_another_system_too(tmp_path: Path, vendor: LivePerson) -> None:
     ours = section(vendor, poll="200ms")
     with running(Bot(tmp_path, **{CHANNEL: ours})) as bot:

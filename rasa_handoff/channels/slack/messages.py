@@ -60,11 +60,18 @@ def _attachment(attachment: Attachment) -> Post:
 
 
 def _card(card: Card) -> Post:
-    title = f"*{_escaped(card.title)}*"
-    linked = f"<{card.url}|{title}>" if card.url else title
-    text = "\n".join([linked, *_texts(card.text)[:1]])
+    """Its text in as many sections as it takes: a message has room for 50 blocks."""
+    head, *body = _headline(card), *_texts(card.text)
+    joined = "\n".join(filter(None, (head, *body[:1])))
+    said = [joined, *body[1:]] if len(joined) <= LONGEST_TEXT else [head, *body]
+    sections = [section for text in said for section in _section(text)]
     images = [_image(card.image_url, card.title)] if card.image_url else []
-    return Post(body={"text": text, "blocks": [*_section(text), *images, *_actions(card.buttons)]})
+    return Post(body={"text": "\n".join(said), "blocks": [*sections, *images, *_actions(card.buttons)]})
+
+
+def _headline(card: Card) -> str:
+    title = f"*{_escaped(card.title)}*" if card.title else ""
+    return f"<{card.url}|{title or card.url}>" if card.url else title
 
 
 def _image(url: str, name: str | None) -> Json:

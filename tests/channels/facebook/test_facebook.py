@@ -14,11 +14,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+import requests
 from fbmessenger import MessengerClient
 from rasa.core.agent import Agent
 from rasa.core.channels.facebook import FacebookInput
 
-from rasa_handoff.channels import base, facebook
+from rasa_handoff.channels import facebook
+from rasa_handoff.channels.base import To
 from rasa_handoff.model import Attachment, Button, Card, Json
 from rasa_handoff.store import messages
 from rasa_handoff.testing.payloads import Payloads
@@ -197,12 +199,6 @@ async def test_files_go_by_their_address(line: Line, wire: Wire) -> None:
     assert found == [(kind, f"https://f.test/{kind}") for kind in kinds]
 
 
-@pytest.fixture
-def hurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Channels that wait for seconds only."""
-    monkeypatch.setattr(base, "TIMEOUT", 2.0)
-
-
 async def test_a_video_that_meta_is_long_in_getting_comes_once(hurried: None, line: Line, wire: Wire) -> None:
     """What is given up while Meta still gets it from its address, and tried again, comes as often as it is tried."""
     handoff = await line.hand_over(USER)
@@ -305,3 +301,14 @@ async def test_the_bot_speaks_again_after_the_agent(line: Line, wire: Wire) -> N
     before = len(wire.asked)
     await line.close(handoff)
     assert [each for each in wire.asked[before:] if "authorization" not in each.headers]  # by Rasa's own client
+
+
+async def test_meta_that_never_answers_the_bot_keeps_no_thread(
+    line: Line, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rasa's client waits for ever."""
+    monkeypatch.setattr(facebook, "BLOCKED", 0.5)
+    output = line.channels.named("facebook").output(To(sender_id=USER, channel="facebook"))
+    wire.stall(60.0)
+    with pytest.raises(requests.Timeout):
+        await asyncio.wait_for(output.send_response(USER, {"text": "hi"}), 10.0)

@@ -96,6 +96,17 @@ async def test_a_persona_that_somebody_has_deleted_holds_nothing_up(line: Line, 
     assert await line.dead() == []
 
 
+async def test_a_message_does_not_come_twice_because_a_persona_cannot_be_forgotten(line: Line, wire: Wire) -> None:
+    wire.when("POST", MADE, body={"id": "persona-1"})
+    handoff = await line.hand_over(USER)
+    await line.reply(handoff, "one")
+    refused = (400, {"error": {"code": 100}})
+    wire.respond("POST", SENT, lambda asked: refused if "persona_id" in asked.json else (200, {}))
+    await line.runtime.store.write(lambda tx: tx.run("ALTER TABLE handoff_kept RENAME TO elsewhere", {}))
+    await line.reply(handoff, "two")
+    assert [persona for text, persona in said(wire) if text == "two"] == ["persona-1", None]
+
+
 async def test_a_file_that_is_not_taken_is_not_blamed_on_the_persona(line: Line, wire: Wire) -> None:
     def refuse_files(asked: Asked) -> tuple[int, Any]:
         refused = "attachment" in asked.json.get("message", {})

@@ -19,6 +19,7 @@ import pytest_asyncio
 from rasa.core.agent import Agent
 from rasa.core.channels.slack import SlackInput
 
+from rasa_handoff.channels.slack import messages
 from rasa_handoff.model import Attachment, Button, Card
 from rasa_handoff.testing.payloads import Payloads
 from rasa_handoff.testing.wire import Asked
@@ -356,6 +357,17 @@ async def test_buttons_cards_and_files_have_slacks_own_form(line: Line, internet
     assert file["text"] == "<https://a.test/bill.pdf|bill.pdf>"
     assert [each["type"] for each in blocks(card)] == ["section", "image"]
     assert blocks(card)[0]["text"]["text"] == "<https://a.test/b|*Blue*>\nA bike"
+
+
+async def test_all_of_a_card_can_be_read(line: Line, internet: Internet) -> None:
+    handoff = await line.hand_over(USER)
+    lines = [f"gear {number}" for number in range(1, 1001)]
+    await line.reply(handoff, cards=(Card(title="Blue", text="\n".join(lines)), Card(title="", text="No title")))
+    long, untitled = [each for each in posted(internet) if each.get("username") == "Bo"]
+    shown = [each["text"]["text"] for each in blocks(long)]
+    assert max(map(len, shown)) <= messages.LONGEST_TEXT
+    assert "\n".join(shown).splitlines() == long["text"].splitlines() == ["*Blue*", *lines]
+    assert [each["text"]["text"] for each in blocks(untitled)] == [untitled["text"]] == ["No title"]
 
 
 def blocks(said: dict[str, Any]) -> list[dict[str, Any]]:

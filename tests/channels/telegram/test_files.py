@@ -58,6 +58,14 @@ async def test_a_file_whose_address_telegram_does_not_take_is_uploaded(line: Lin
     }
 
 
+async def test_a_file_that_telegram_is_long_in_getting_comes_once(hurried: None, line: Line, wire: Wire) -> None:
+    handoff = await line.hand_over(USER)
+    await line.gone(handoff)
+    wire.stall(1.5, path="POST /bot*/sendVideo")
+    await line.reply(handoff, attachments=(Attachment(url="https://a.test/film.mp4", kind="video"),))
+    assert len(wire.taken("POST", "/bot*/sendVideo")) == 1
+
+
 async def test_a_large_file_holds_nobody_up(line: Line, wire: Wire) -> None:
     handoff = await line.hand_over(USER)
     may_be_had(line, wire)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from rasa.core.agent import Agent
 from rasa.core.channels.twilio import TwilioInput
 
 from rasa_handoff.channels import twilio
+from rasa_handoff.channels.base import To
 from rasa_handoff.model import Attachment, Button, Card
 from rasa_handoff.testing.wire import Asked, Wire
 from tests.channels.line import Line
@@ -211,3 +214,14 @@ async def test_the_bot_speaks_again_after_the_agent(line: Line, wire: Wire) -> N
     await line.close(handoff)
     assert sent(wire)[before:]
     assert all(each["From"] == NUMBER for each in sent(wire)[before:])
+
+
+async def test_twilio_that_never_answers_the_bot_keeps_no_thread(
+    line: Line, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its library waits for ever."""
+    monkeypatch.setattr(twilio, "BLOCKED", 0.5)
+    output = line.channels.named("twilio").output(To(sender_id=USER, channel="twilio"))
+    wire.stall(60.0)
+    with pytest.raises(requests.Timeout):
+        await asyncio.wait_for(output.send_response(USER, {"text": "hi"}), 10.0)

@@ -235,6 +235,13 @@ async def test_a_file_that_webex_cannot_get_comes_as_a_link(line: Line, internet
     assert await line.dead() == []
 
 
+async def test_a_file_that_webex_is_long_in_getting_comes_once(hurried: None, line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    internet.stall(1.5, path="POST /v1/messages")
+    await line.reply(handoff, attachments=(Attachment(url="https://a.test/film.mp4", kind="video"),))
+    assert [each["files"] for each in posts(internet) if "files" in each] == [["https://a.test/film.mp4"]]
+
+
 async def test_webex_says_how_long_to_wait(line: Line, internet: Internet) -> None:
     handoff = await started(line)
     internet.fail(429, path="/v1/messages", Retry_After="1")
