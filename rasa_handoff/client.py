@@ -20,7 +20,7 @@ from rasa_handoff.model import Json
 
 PREFIX = "/webhooks/handoff"
 LONGEST_ANSWER = 10.0  #: seconds
-LONGEST_OPENING = 90.0  #: seconds; as long as an agent system may be asked
+LONGEST_OPENING = 120.0  #: seconds; a turn of the bot may end before, and then agent systems are asked
 LONGEST_SUM = 60.0  #: seconds; for half a million handoffs
 LONGEST_ERASURE = 300.0  #: seconds; a large SQLite file is written anew
 

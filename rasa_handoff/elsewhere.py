@@ -16,6 +16,7 @@ from rasa_handoff.tasks import Tasks
 log = logging.getLogger(__name__)
 
 _COUNT_AGAIN = 1.0  #: seconds; one that has died answers nothing
+_TAKEN_WITHIN = 60.0  #: seconds; one that stalls takes late what it was given
 _GIVEN = "elsewhere"  #: under which is kept what others have not taken yet
 
 Answer = Callable[[str], Awaitable[bool]]
@@ -100,14 +101,18 @@ class Elsewhere:
         if not others:
             return False
         asked = Asked(id=new_id(), asker=self._id, what=what, about=about)
-        answer = self._expect_answers(asked, others, seconds)
+        answer = self._expect_answers(asked, others, seconds, seconds)
         self._store.tell([asked])
         return await answer
 
-    async def give(self, what: str, sender_id: str, given: Json, seconds: float) -> Awaitable[bool]:
+    async def give(self, what: str, sender_id: str, given: Json, seconds: float, *, lasting: bool) -> Awaitable[bool]:
         """Give every other process something for a user. It is on its way when this returns.
 
         Processes tell each other ids alone: until all have taken it, what is given is on disk.
+
+        Args:
+            seconds: for the answer.
+            lasting: whether others may take it later than that, since nobody gives it again.
 
         Returns:
             what can be awaited to learn whether any of them had a use for it, as with `ask`.
@@ -119,17 +124,18 @@ class Elsewhere:
         if not others:
             return _nobody()
         asked = Asked(id=new_id(), asker=self._id, what=what, about=sender_id, given=given)
-        answer = self._expect_answers(asked, others, seconds)
+        answer = self._expect_answers(asked, others, seconds, max(seconds, _TAKEN_WITHIN) if lasting else seconds)
         await self._store.write(partial(_lay_down, asked=asked, now=time.time()))
         return answer
 
-    def _expect_answers(self, asked: Asked, others: int, seconds: float) -> asyncio.Future[bool]:
+    def _expect_answers(self, asked: Asked, others: int, seconds: float, patience: float) -> asyncio.Future[bool]:
         question = self._questions[asked.id] = _Question()
-        self._tasks.start(self._wait_for_all(asked, question, others, time.monotonic() + seconds))
+        asyncio.get_running_loop().call_later(seconds, question.settle, False)
+        self._tasks.start(self._wait_for_all(asked, question, others, time.monotonic() + patience))
         return question.answer
 
     async def _wait_for_all(self, asked: Asked, question: _Question, others: int, end: float) -> None:
-        """Until all have answered: the answer is known with the first yes, but others may still have to take it."""
+        """Until all have answered: whoever asked goes on before, but others may still have to take what is given."""
         try:
             while question.count < others and time.monotonic() < end:
                 try:
@@ -172,8 +178,11 @@ class Elsewhere:
             question.take(answered)
 
 
-async def _nobody() -> bool:
-    return False
+def _nobody() -> asyncio.Future[bool]:
+    """The answer where there is nobody to ask; whoever asked need not wait for it."""
+    answer = asyncio.get_running_loop().create_future()
+    answer.set_result(False)
+    return answer
 
 
 def _lay_down(tx: Tx, asked: Asked, now: float) -> None:

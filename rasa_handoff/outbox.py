@@ -313,6 +313,7 @@ class Outbox:
     def _done(self, tx: Tx, posted: Posted) -> None:
         if deliveries.done_by(tx, posted.delivery, posted.handoff.owner):
             self._settle(tx, Outcome(handoff=posted.handoff, delivery=replace(posted.delivery, state="done")))
+        _forget(tx, posted.delivery)
 
     def _settle(self, tx: Tx, outcome: Outcome) -> None:
         self._switchboard.reported(tx, outcome.handoff, outcome.delivery)
@@ -352,6 +353,7 @@ class Outbox:
         if deliveries.failed(tx, dead, handoff.owner):
             self._switchboard.gave_up(tx, handoff, dead, gone=gone, exhausted=exhausted)
             self._settle(tx, Outcome(handoff=handoff, delivery=dead))
+        _forget(tx, dead)
 
     async def _write(self, change: Callable[[Tx], object]) -> None:
         """Write what became of a delivery. It has been sent: until that is on disk nothing else of its lane goes."""
@@ -364,6 +366,12 @@ class Outbox:
                     return
                 log.error("outbox.not_written %s", error)
                 await asyncio.sleep(1.0)
+
+
+def _forget(tx: Tx, delivery: Delivery) -> None:
+    """Keep nothing of a chat that was opened too late, after its user had been erased."""
+    if "there" in delivery.body:
+        deliveries.forget(tx, delivery.id)
 
 
 def _key(posted: Posted) -> tuple[str, str, str]:

@@ -65,7 +65,8 @@ def _row(traits: Traits) -> tuple[str, ...]:
 def _chapter(traits: Traits) -> str:
     facts = [f"Who speaks is shown {_placed(traits.speaker)}."]
     if traits.typing:
-        facts.append("Users see that the agent is typing.")
+        where = f" {traits.typing}" if isinstance(traits.typing, str) else ""
+        facts.append(f"Users see that the agent is typing{where}.")
     if traits.longest_text:
         facts.append(f"Texts of more than {traits.longest_text:,} characters come in pieces.")
     points = [*(f"Needs: {each}" for each in traits.needs), *(f"Limit: {each}" for each in traits.limits)]

@@ -21,6 +21,7 @@ import pytest
 from wire import Server, running
 
 from rasa_handoff import credentials, demo
+from rasa_handoff.demo import training
 from rasa_handoff.model import EndReason
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -85,7 +86,7 @@ def agent(action_server: str) -> Any:
     from rasa.core.agent import Agent
     from rasa.utils.endpoints import EndpointConfig
 
-    model = asyncio.run(demo._trained(demo.Options(folder=ROOT)))
+    model = asyncio.run(training.trained(demo.Options(folder=ROOT)))
     return Agent.load(model, action_endpoint=EndpointConfig(action_server))
 
 

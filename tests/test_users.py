@@ -261,6 +261,11 @@ class TestErasingWhileSomethingIsOpen:
         assert await stage.handoff("ann") is None
         assert "state" not in stage.kinds_to_user()
 
+        async def nothing_is_left() -> bool:
+            return not await stage.runtime.store.read(lambda tx: tx.all("SELECT id FROM handoff_deliveries", {}))
+
+        await stage.until(nothing_is_left)
+
     async def test_is_refused_until_the_bot_knows_of_the_end(self, stage: Stage) -> None:
         """Else it would stay silent for ever."""
         stage.runtime.eraser._waits = 0.0

@@ -51,7 +51,7 @@ class Traits:
     hears: tuple[str, ...] = ()  #: what a user can send beside text, e.g. "image", "voice message", "pressed button"
     shows: tuple[str, ...] = ()  #: what an agent can send beside text, e.g. "image", "file", "buttons", "cards"
     spoken: bool = False  #: users hear and cannot read: a conversation there is not handed over
-    typing: bool = False  #: whether the user sees that the agent is typing
+    typing: bool | str = False  #: whether the user sees that the agent is typing; a text says where
     speaker: str = "in a notice"  #: how the user sees who writes
     longest_text: int | None = None  #: characters of one message there; longer texts come in pieces
     needs: tuple[str, ...] = ()  #: what the bot's owner has to set up, a sentence each
@@ -363,6 +363,16 @@ def place(latitude: float, longitude: float, name: str = "") -> Attachment:
 def card_text(card: Card) -> str:
     """*card* as lines of text, without its buttons."""
     return "\n".join(each for each in (card.title, card.text, card.url) if each)
+
+
+def choices(buttons: Sequence[Button]) -> str:
+    """*buttons* as lines of text, where they cannot be pressed."""
+    return "\n".join(f"- {each.title}: {each.url}" if each.url else f"- {each.title}" for each in buttons)
+
+
+def in_words(text: str, buttons: Sequence[Button]) -> str:
+    """*text* with its *buttons* below it."""
+    return "\n".join(filter(None, (text, choices(buttons))))
 
 
 def as_button(button: Button) -> Json:

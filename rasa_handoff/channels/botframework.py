@@ -20,7 +20,7 @@ from sanic.request import Request
 
 from rasa_handoff.backends.tokens import Token
 from rasa_handoff.channels.agent_files import mime_of
-from rasa_handoff.channels.base import Around, ChannelFile, Heard, To, Traits, place
+from rasa_handoff.channels.base import Around, ChannelFile, Heard, To, Traits, card_text, in_words, place
 from rasa_handoff.channels.service import Service, bearer, kind_of, require_host, texts
 from rasa_handoff.errors import FetchError, TemporaryError, UserAway, UserUnreachable
 from rasa_handoff.fetch import File
@@ -287,10 +287,12 @@ def _said(message: Message) -> Iterator[Said]:
     for text in said[:-1] if message.buttons else said:
         yield Said(activity={"text": text})
     if message.buttons:
-        yield Said(activity=_hero({"text": said[-1] if said else None}, message.buttons))
+        above = said[-1] if said else ""
+        instead = {"text": in_words(above, message.buttons)}
+        yield Said(activity=_hero({"text": above}, message.buttons), instead=instead)
     yield from map(_attachment, message.attachments)
     for card in message.cards:
-        yield Said(activity=_card(card))
+        yield Said(activity=_card(card), instead={"text": in_words(card_text(card), card.buttons)})
 
 
 def _attachment(attachment: Attachment) -> Said:

@@ -30,6 +30,7 @@ from rasa_handoff.channels.base import (
     To,
     Traits,
     card_text,
+    in_words,
     link,
     place,
 )
@@ -335,15 +336,16 @@ def _said(text: str, buttons: Sequence[Button]) -> Iterator[Post]:
             {"content_type": "text", "title": _cut(each.title, _LONGEST_TITLE), "payload": each.payload or each.title}
             for each in buttons
         ]
-        yield Post(message={"text": last or "…", "quick_replies": replies})
+        yield Post(message={"text": last or "…", "quick_replies": replies}, instead=in_words(last, buttons))
         return
     if last and (not buttons or len(last) > _LONGEST_OFFER):
         yield Post(message={"text": last})
         last = ""
     for begin in range(0, len(buttons), _MOST_BUTTONS):
-        offered = [_button(each) for each in buttons[begin : begin + _MOST_BUTTONS]]
-        payload = {"template_type": "button", "text": (last if not begin else "") or "…", "buttons": offered}
-        yield Post(message={"attachment": {"type": "template", "payload": payload}})
+        offered, above = buttons[begin : begin + _MOST_BUTTONS], last if not begin else ""
+        payload = {"template_type": "button", "text": above or "…", "buttons": [_button(each) for each in offered]}
+        instead = in_words(above, offered)
+        yield Post(message={"attachment": {"type": "template", "payload": payload}}, instead=instead)
 
 
 def _file(attachment: Attachment) -> Post:
@@ -369,7 +371,7 @@ def _cards(cards: Sequence[Card]) -> Iterator[Post]:
     for begin in range(0, len(cards), _MOST_CARDS):
         shown = cards[begin : begin + _MOST_CARDS]
         payload = {"template_type": "generic", "elements": [_element(each) for each in shown]}
-        instead = "\n\n".join(card_text(each) for each in shown)
+        instead = "\n\n".join(in_words(card_text(each), each.buttons) for each in shown)
         yield Post(message={"attachment": {"type": "template", "payload": payload}}, instead=instead)
 
 

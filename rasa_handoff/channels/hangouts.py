@@ -23,7 +23,19 @@ from sanic.request import Request
 from sanic.response import BaseHTTPResponse
 
 from rasa_handoff.backends.tokens import Token
-from rasa_handoff.channels.base import Around, Channel, ChannelFile, Heard, Notice, To, Traits, card_text, link
+from rasa_handoff.channels.base import (
+    Around,
+    Channel,
+    ChannelFile,
+    Heard,
+    Notice,
+    To,
+    Traits,
+    card_text,
+    choices,
+    in_words,
+    link,
+)
 from rasa_handoff.channels.rest import Mailbox
 from rasa_handoff.channels.service import Service, bearer, kind_of, require_path, texts
 from rasa_handoff.errors import FetchError, TemporaryError, UserAway, UserUnreachable
@@ -177,7 +189,15 @@ class Hangouts(Mailbox, Service):
 
     async def put(self, to: To, part: tuple[int, Json]) -> None:
         number, body = part
-        await self.create(to, body, f"handoff-{to.delivery_id}-{number}"[:63])
+        request_id = f"handoff-{to.delivery_id}-{number}"[:60]
+        try:
+            await self.create(to, body, request_id)
+        except UserUnreachable:
+            if "cardsV2" not in body:
+                raise
+            said = "\n".join(filter(None, (body.get("text"), body["fallbackText"])))
+            for count, text in enumerate(texts(said, _LONGEST_TEXT, in_utf8)):
+                await self.create(to, {"text": text}, f"{request_id}-{count}")
 
     async def create(self, to: To, body: Json, request_id: str | None = None) -> None:
         """Post a message; the second one with the same *request_id* has no effect. Raises what `Channel.put` does."""
@@ -261,7 +281,7 @@ def _messages(message: Message, speaker: str) -> Iterator[Json]:
         yield {"text": text}
     if message.buttons:
         above = {"text": said[-1]} if said else {}
-        yield {**_with_card("buttons", [_buttons(message.buttons)], instead=_titles(message.buttons)), **above}
+        yield {**_with_card("buttons", [_buttons(message.buttons)], instead=choices(message.buttons)), **above}
     for attachment in message.attachments:
         yield _attachment(attachment)
     for card in message.cards:
@@ -286,7 +306,7 @@ def _card(card: Card) -> Json:
     buttons = (*leads, *card.buttons)
     widgets += [_buttons(buttons)] if buttons else []
     shown = widgets or [{"textParagraph": {"text": card.title}}]
-    return _with_card("card", shown, instead=card_text(card), title=card.title)
+    return _with_card("card", shown, instead=in_words(card_text(card), card.buttons), title=card.title)
 
 
 def _with_card(card_id: str, widgets: list[Json], *, instead: str, title: str = "") -> Json:
@@ -298,10 +318,6 @@ def _with_card(card_id: str, widgets: list[Json], *, instead: str, title: str = 
     header = {"header": {"title": title}} if title else {}
     card = {"cardId": card_id, "card": {**header, "sections": [{"widgets": widgets}]}}
     return {"cardsV2": [card], "fallbackText": instead}
-
-
-def _titles(buttons: Sequence[Button]) -> str:
-    return " / ".join(each.title for each in buttons)
 
 
 def _image(url: str, leads_to: str | None, name: str | None) -> Json:

@@ -105,11 +105,14 @@ class SocketIO(Channel):
 
     async def emit(self, sender_id: str, event: str, data: Any) -> bool:
         """Send an event to all pages of the user, at whichever server they are; False where there is none."""
-        here, others = await self._emit_here(sender_id, event, data), self.around.elsewhere
-        is_one_connection = here and not self.rasa.session_persistence
+        others = self.around.elsewhere
+        is_one_connection = is_here(self.rasa.sio, sender_id) and not self.rasa.session_persistence
         if others is None or is_one_connection:
-            return here
-        there = await others.give(self._pages, sender_id, {"event": event, "data": data}, _ANSWERS_WITHIN)
+            return await self._emit_here(sender_id, event, data)
+        # To the others first: where the database cannot take it, no page has it yet when it is tried again.
+        given, has_page = {"event": event, "data": data}, is_here(self.rasa.sio, sender_id)
+        there = await others.give(self._pages, sender_id, given, _ANSWERS_WITHIN, lasting=has_page)
+        here = await self._emit_here(sender_id, event, data)
         return here or await there
 
     async def _emit_here(self, sender_id: str, event: str, data: Any) -> bool:

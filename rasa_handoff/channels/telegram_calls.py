@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from rasa_handoff.channels.agent_files import mime_of
-from rasa_handoff.channels.base import card_text, link
+from rasa_handoff.channels.base import card_text, in_words, link
 from rasa_handoff.channels.service import texts
 from rasa_handoff.model import Attachment, AttachmentKind, Button, Card, Json, Message
 from rasa_handoff.pieces import pieces
@@ -48,8 +48,11 @@ def _texts(text: str, buttons: Sequence[Button]) -> Iterator[Call]:
     """The text in pieces; the buttons are below the last."""
     markup = _markup(buttons)
     found = texts(text, LONGEST_TEXT) or (["…"] if markup else [])
-    for number, text in enumerate(found, 1):
-        yield Call(method="sendMessage", params={"text": text, **(markup if number == len(found) else {})})
+    for text in found[:-1] if markup else found:
+        yield Call(method="sendMessage", params={"text": text})
+    if markup:
+        said = {"text": pieces(in_words(found[-1], buttons), LONGEST_TEXT)[0]}
+        yield Call(method="sendMessage", params={"text": found[-1], **markup}, instead=said)
 
 
 def _file(attachment: Attachment) -> Call:

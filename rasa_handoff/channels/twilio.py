@@ -102,7 +102,7 @@ class Twilio(Channel):
         push="yes: by SMS, or WhatsApp within 24 hours after the user last wrote",
         hears=("image", "file", "audio", "voice message", "video", "location", "contact", "pressed button"),
         shows=("image", "file", "audio", "video", "buttons as lines of text", "cards as text"),
-        typing=True,
+        typing="on WhatsApp, where it is switched on",
         longest_text=LONGEST_TEXT,
         needs=(
             "`public_url`, for agents at another system than the desk to see files of users.",

@@ -19,7 +19,7 @@ from rasa.core.channels.channel import OutputChannel, UserMessage
 from sanic.request import Request
 from sanic.response import BaseHTTPResponse
 
-from rasa_handoff.channels.base import FETCHING, Around, ChannelFile, Heard, Threaded, To, Traits, card_text
+from rasa_handoff.channels.base import FETCHING, Around, ChannelFile, Heard, Threaded, To, Traits, card_text, in_words
 from rasa_handoff.channels.service import Service, bearer, require_host, require_path, texts
 from rasa_handoff.errors import TemporaryError, UserUnreachable
 from rasa_handoff.fetch import File
@@ -59,7 +59,8 @@ class WebexTeams(Service):
             "A webhook for the resource `messages` with the event `created`.",
             "A second one to the same address, for `attachmentActions` with the event `created`: without it, buttons "
             "are a list to read.",
-            "A third one, for `messages` with the event `updated`, for agents to read what users have changed.",
+            "A third one, for `messages` with the event `updated`, for agents to read what users have changed. "
+            "While the bot has the conversation, Rasa's channel takes what was changed for a new message.",
         ),
         limits=(
             "A room is one conversation: everybody in it who mentions the bot is the user; the agent reads who writes.",
@@ -179,9 +180,11 @@ class WebexTeams(Service):
         try:
             await self._create({**place, **body})
         except UserUnreachable:
-            if "files" not in body:
+            if not {"files", "attachments"} & set(body):
                 raise
-            await self._create({**place, "text": body["files"][0]})  # Webex could not get it
+            instead = body["files"][0] if "files" in body else body["text"]  # Webex could not get it, or show it
+            for text in texts(instead, _LONGEST_TEXT, in_utf8):
+                await self._create({**place, "text": text})
 
     async def _create(self, message: Json) -> None:
         url = f"{self.rasa.api.base_url}messages"
@@ -250,7 +253,7 @@ def _offer(text: str, buttons: Sequence[Button]) -> Iterator[Post]:
     """A text with choices below it, and those for which there is no room below them."""
     for start in range(0, len(buttons), _MOST_ACTIONS):
         offered = buttons[start : start + _MOST_ACTIONS]
-        yield _with_choices(_lines(text, _choices(offered)), [], text, offered)
+        yield _with_choices(in_words(text, offered), [], text, offered)
         text = ""
 
 
@@ -259,7 +262,8 @@ def _card(card: Card) -> Iterator[Post]:
     buttons = [*leads, *card.buttons]
     top = [{**_text(card.title), "weight": "bolder"}]
     top += [{"type": "Image", "url": card.image_url}] if card.image_url else []
-    yield _with_choices(card_text(card) or "…", top, card.text, buttons[:_MOST_ACTIONS])
+    said = in_words(card_text(card), [each for each in card.buttons if each in buttons[:_MOST_ACTIONS]])
+    yield _with_choices(said or "…", top, card.text, buttons[:_MOST_ACTIONS])
     yield from _offer("", buttons[_MOST_ACTIONS:])
 
 
@@ -273,7 +277,7 @@ def _with_choices(said: str, top: list[Json], text: str, buttons: Sequence[Butto
     post = Post(body=_as_card(said, [*top, *_texts(text)], buttons))
     if len(links) == len(buttons):
         return post
-    lines = _lines(text, _choices([each for each in buttons if not each.url]))
+    lines = in_words(text, [each for each in buttons if not each.url])
     unpressed = _as_card(said, [*top, *_texts(lines)], links) if top or links else {"text": lines}
     return replace(post, unpressed=unpressed)
 
@@ -297,11 +301,3 @@ def _texts(text: str) -> list[Json]:
 
 def _text(text: str) -> Json:
     return {"type": "TextBlock", "text": text, "wrap": True}
-
-
-def _choices(buttons: Sequence[Button]) -> str:
-    return "\n".join(f"- {each.title}: {each.url}" if each.url else f"- {each.title}" for each in buttons)
-
-
-def _lines(*texts: str) -> str:
-    return "\n".join(filter(None, texts))

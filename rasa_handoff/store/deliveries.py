@@ -31,6 +31,10 @@ _REVIVE = (
     "UPDATE handoff_deliveries SET state = 'pending', attempts = 0, next_at = :now, give_up_at = :give_up_at, "
     "error = NULL WHERE id = :id AND state = 'dead'"
 )
+_FORGET = (
+    "DELETE FROM handoff_deliveries WHERE id = :id "
+    "AND NOT EXISTS (SELECT 1 FROM handoff_handoffs WHERE handoff_handoffs.id = handoff_deliveries.handoff_id)"
+)
 _RENEW = "UPDATE handoff_deliveries SET give_up_at = :give_up_at WHERE id = :id"
 # One query for each state: the indexes are over one of them, and over both nothing but the whole table.
 _COUNTS = " UNION ALL ".join(
@@ -79,6 +83,11 @@ def _run_as(tx: Tx, owner: str, sql: str, delivery: Delivery, values: dict[str, 
 def revive(tx: Tx, delivery_id: str, now: float, give_up_at: float) -> bool:
     """Send a dead one again; False if it is not dead."""
     return tx.run(_REVIVE, {"id": delivery_id, "now": now, "give_up_at": give_up_at}) == 1
+
+
+def forget(tx: Tx, delivery_id: str) -> None:
+    """Delete it, if its handoff has been: nothing else would."""
+    tx.run(_FORGET, {"id": delivery_id})
 
 
 def renew(tx: Tx, delivery: Delivery) -> None:

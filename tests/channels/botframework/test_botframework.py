@@ -299,6 +299,19 @@ async def test_a_file_that_the_service_does_not_take_comes_as_a_link(line: Line,
     assert await line.dead() == []
 
 
+async def test_a_card_that_the_service_does_not_take_can_be_read(line: Line, internet: Internet) -> None:
+    def refuse_cards(asked: Asked) -> tuple[int, Any]:
+        return (400, {"error": {"code": "BadSyntax"}}) if b"card.hero" in asked.body else (200, {"id": "1"})
+
+    handoff = await in_web_chat(line)
+    internet.respond("POST", POSTED, refuse_cards)
+    site = Button(title="Site", payload="", url="tel:1")
+    await line.reply(handoff, "Sure?", buttons=(site,), cards=(Card(title="Blue", text="A bike", buttons=(site,)),))
+    texts = [each["text"] for each in activities(internet) if "text" in each]
+    assert texts[-2:] == ["Sure?\n- Site: tel:1", "Blue\nA bike\n- Site: tel:1"]
+    assert await line.dead() == []
+
+
 async def test_a_place_on_the_map_is_a_link(line: Line, internet: Internet) -> None:
     handoff = await in_web_chat(line)
     await line.reply(handoff, attachments=(Attachment(url="https://a.test/map", kind="location"),))

@@ -250,6 +250,24 @@ async def test_a_file_that_is_not_taken_comes_as_a_link(line: Line, wire: Wire) 
     assert sent(wire)[-1] == {"text": "a.exe: https://f.test/a.exe"}
 
 
+SHOP = Button(title="Shop", payload="", url="tel:1")
+
+
+@pytest.mark.parametrize("buttons", [(Button(title="Yes", payload="/yes" * 500),), (SHOP,)])
+async def test_choices_that_are_not_taken_can_be_read(line: Line, wire: Wire, buttons: tuple[Button, ...]) -> None:
+    """Meta has its own idea of payloads and addresses; what stands above them must not be lost with them."""
+    handoff = await line.hand_over(USER)
+
+    def respond(asked: Any) -> tuple[int, Any]:
+        refused = {"attachment", "quick_replies"} & set(asked.json.get("message", {}))
+        return (400, {"error": {"code": 100}}) if refused else (200, {})
+
+    wire.respond("POST", "/me/messages", respond)
+    await line.reply(handoff, "Sure?", buttons=buttons)
+    assert sent(wire)[-1] == {"text": "Sure?\n- Yes" if SHOP not in buttons else "Sure?\n- Shop: tel:1"}
+    assert await line.dead() == []
+
+
 @pytest.mark.parametrize(
     ("code", "subcode", "words"),
     [

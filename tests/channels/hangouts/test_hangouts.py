@@ -212,7 +212,20 @@ async def test_a_notification_says_what_is_on_a_card(line: Line, internet: Inter
         cards=(Card(title="Blue", text="A bike"),),
     )
     said = [each["fallbackText"] for each in posts(internet)[-7:]]
-    assert said == ["Yes / No", *(each.url for each in attachments), "Blue\nA bike"]
+    assert said == ["- Yes\n- No", *(each.url for each in attachments), "Blue\nA bike"]
+
+
+async def test_what_google_chat_does_not_show_can_be_read(line: Line, internet: Internet) -> None:
+    """Such as a picture that is not behind https."""
+    handoff = await started(line)
+    refuse = (400, {"error": {"status": "INVALID_ARGUMENT"}})
+    internet.respond("POST", "/v1/spaces/*", lambda asked: refuse if "cardsV2" in asked.json else (200, {}))
+    site = Button(title="Site", payload="", url="http://a.test")
+    picture = Attachment(url="http://a.test/cat.png", kind="image", name="cat.png")
+    await line.reply(handoff, "Sure?", buttons=(site,), attachments=(picture,), cards=(Card(title="Blue"),))
+    texts = [each["text"] for each in posts(internet) if "cardsV2" not in each]
+    assert texts[-3:] == ["*Bo*: Sure?\n- Site: http://a.test", "cat.png: http://a.test/cat.png", "Blue"]
+    assert await line.dead() == []
 
 
 def widgets(post: dict[str, Any]) -> list[dict[str, Any]]:

@@ -8,10 +8,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
 import pytest_asyncio
 from rasa.core.agent import Agent
 from rasa.core.channels.socketio import SocketIOInput
 
+from rasa_handoff.channels import socketio
 from rasa_handoff.elsewhere import Asked
 from tests.channels.line import Line
 from tests.channels.socketio.page import Page
@@ -66,6 +68,35 @@ async def test_tabs_at_two_servers_both_get_what_an_agent_writes_once_and_in_ord
         here.heard.clear()
         there.heard.clear()
         words = [f"line {number}" for number in range(30)]
+        for text in words:
+            await one.reply(handoff, text)
+        await one.until(lambda: here.texts() == there.texts() == words)
+
+
+async def test_what_cannot_be_given_to_the_other_servers_now_comes_once_later(one: Line, other: Line) -> None:
+    async with tab(one) as here, tab(other) as there:
+        handoff = await one.hand_over("ann")
+        await one.gone(handoff)
+        here.heard.clear()
+        there.heard.clear()
+        await one.runtime.store.write(lambda tx: tx.run("ALTER TABLE handoff_kept RENAME TO put_away", {}))
+        await one.try_reply(handoff, "once")
+        await one.runtime.store.write(lambda tx: tx.run("ALTER TABLE put_away RENAME TO handoff_kept", {}))
+        await one.reply(handoff, "twice")
+        await one.until(lambda: there.texts() == ["once", "twice"])
+        assert here.texts() == ["once", "twice"]
+
+
+async def test_a_tab_at_a_server_that_is_slow_to_answer_gets_it_all_the_same(
+    one: Line, other: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socketio, "_ANSWERS_WITHIN", 0.0)
+    async with tab(one) as here, tab(other) as there:
+        handoff = await one.hand_over("ann")
+        await one.gone(handoff)
+        here.heard.clear()
+        there.heard.clear()
+        words = [f"line {number}" for number in range(20)]
         for text in words:
             await one.reply(handoff, text)
         await one.until(lambda: here.texts() == there.texts() == words)

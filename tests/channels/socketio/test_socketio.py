@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,14 @@ async def test_an_agent_writes_to_the_page_that_is_open(line: Line, page: Page) 
     who = page.said()[-1]["metadata"]["handoff"]
     assert (who["who"], who["name"], who["avatar_url"]) == ("agent", "Bo", "https://desk.test/bo.png")
     assert who["message_id"]
+
+
+async def test_a_server_that_is_alone_has_nothing_to_complain_of(line: Line, page: Page) -> None:
+    handoff = await line.hand_over("ann")
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always", RuntimeWarning)  # Python's, of an answer that nobody waits for
+        await line.reply(handoff, "Hi Ann")
+    assert [str(each.message) for each in told if each.category is RuntimeWarning] == []
 
 
 async def test_what_was_written_meanwhile_comes_at_once_when_the_page_is_back(

@@ -118,3 +118,14 @@ async def test_a_voice_message_is_one(line: Line, wire: Wire) -> None:
     handoff = await line.hand_over(USER)
     await line.reply(handoff, attachments=(Attachment(url="https://f.test/v", kind="audio", mime="audio/ogg"),))
     assert sent(wire)[-1] == ("sendVoice", {"voice": "https://f.test/v"})
+
+
+async def test_buttons_that_telegram_does_not_take_can_be_read(line: Line, wire: Wire) -> None:
+    """Such as one that leads to a telephone number."""
+    handoff = await line.hand_over(USER)
+    refusal = {"ok": False, "error_code": 400, "description": "Bad Request: BUTTON_URL_INVALID"}
+    taken = {"ok": True, "result": {"message_id": 1}}
+    wire.respond("POST", "/bot*", lambda asked: (400, refusal) if b"reply_markup" in asked.body else (200, taken))
+    await line.reply(handoff, "Sure?", buttons=(Button(title="Call", payload="", url="tel:1"),))
+    assert wire.taken("POST", "/bot*/sendMessage")[-1].json["text"] == "Sure?\n- Call: tel:1"
+    assert await line.dead() == []

@@ -95,6 +95,18 @@ async def test_what_rasa_drops_reaches_the_agent(
     assert await line.bot_heard(USER) == []
 
 
+async def test_an_update_without_a_message_is_nothing_to_the_agent(
+    line: Line, caplog: pytest.LogCaptureFixture
+) -> None:
+    await line.hand_over(USER)
+    await line.hook(PAYLOADS["joined"])
+    await line.hook(PAYLOADS["photo"])
+    assert [len(each.attachments) for each in await line.heard()] == [1]
+    assert [
+        each for each in caplog.records if each.name.startswith("rasa_handoff")
+    ] == []  # Rasa's channel fails with it
+
+
 async def test_a_link_streams_the_file_and_shows_no_token(line: Line, wire: Wire) -> None:
     await line.hand_over(USER)
     await line.hook(PAYLOADS["photo"])

@@ -140,7 +140,7 @@ async def test_buttons_and_cards_can_be_pressed_where_webex_tells_of_it(line: Li
     assert question["text"] == "Bo: Sure?\n- Yes\n- Read: https://a.test"
     assert content(question) == (["Bo: Sure?"], [SUBMIT, READ])
     assert file["files"] == ["https://a.test/bill.pdf"]
-    assert card["text"] == "Blue\nA bike\nhttps://a.test/b"
+    assert card["text"] == "Blue\nA bike\nhttps://a.test/b\n- Yes"
     assert content(card) == (["Blue", "Image", "A bike"], [LEAD, SUBMIT])
     assert content(again)[1] == [SUBMIT, READ]
     assert len(internet.taken("GET", "/v1/webhooks")) == 1
@@ -232,6 +232,17 @@ async def test_a_file_that_webex_cannot_get_comes_as_a_link(line: Line, internet
     internet.respond("POST", "/v1/messages", lambda asked: (400, refuse) if "files" in asked.json else (200, {}))
     await line.reply(handoff, attachments=(Attachment(url="https://a.test/bill.pdf"),))
     assert posts(internet)[-1] == {"roomId": ROOM, "text": "https://a.test/bill.pdf"}
+    assert await line.dead() == []
+
+
+async def test_what_webex_does_not_show_can_be_read(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    refuse = {"message": "Unable to retrieve content"}
+    internet.respond("POST", "/v1/messages", lambda asked: (400, refuse) if "attachments" in asked.json else (200, {}))
+    site = Button(title="Site", payload="", url="tel:1")
+    await line.reply(handoff, "Sure?", buttons=(site,), cards=(Card(title="Blue", text="A bike", buttons=(site,)),))
+    texts = [each["text"] for each in posts(internet) if "attachments" not in each]
+    assert texts[-2:] == ["Bo: Sure?\n- Site: tel:1", "Blue\nA bike\n- Site: tel:1"]
     assert await line.dead() == []
 
 
