@@ -24,7 +24,7 @@ demo:
 
 test:
 	@$(INSTALL) --extras test,dev --programs
-	$(BIN)/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check:
 	@$(INSTALL) --extras test,dev

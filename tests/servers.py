@@ -14,6 +14,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -316,6 +317,17 @@ class Sink:
     def stop(self) -> None:
         self._server.shutdown()
         self._server.server_close()
+
+
+@contextmanager
+def running_together(*bots: Bot) -> Iterator[tuple[Bot, ...]]:
+    """Several at once: each takes its time to start and to stop."""
+    with ThreadPoolExecutor() as pool:
+        try:
+            list(pool.map(Bot.start, bots))
+            yield bots
+        finally:
+            list(pool.map(Bot.stop, bots))
 
 
 @contextmanager

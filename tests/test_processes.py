@@ -390,7 +390,7 @@ class TestElsewhere:
         started = monotonic()
         assert not await asyncio.wait_for(one.runtime.elsewhere.ask("page", "ann", 0.5), PATIENCE)
         assert monotonic() - started > 0.4
-        assert one.runtime.elsewhere._questions == {}
+        await one.until(lambda: one.runtime.elsewhere._questions == {})
 
     async def test_alone_nobody_is_asked(self, one: Stage) -> None:
         assert not await asyncio.wait_for(one.runtime.elsewhere.ask("page", "ann", 600), PATIENCE)
@@ -403,7 +403,7 @@ class TestElsewhere:
             for stage, had in got.items():
                 stage.runtime.elsewhere.take("words", partial(takes, had))
             for number in range(20):
-                given = await one.runtime.elsewhere.give("words", "ann", {"number": number}, 5)
+                given = await one.runtime.elsewhere.give("words", "ann", {"number": number}, 5, lasting=True)
             assert await given
             await third.until(lambda: len(got[other]) == len(got[third]) == 20)
             assert got[other] == got[third] == [("ann", {"number": number}) for number in range(20)]
@@ -411,14 +411,14 @@ class TestElsewhere:
             await eventually(lambda: one.runtime.store.read(lambda tx: tx.all(KEPT, {})), lambda rows: not rows)
 
     async def test_what_nobody_has_a_use_for_is_known_to_be_so(self, one: Stage, other: Stage) -> None:
-        assert not await (await one.runtime.elsewhere.give("words", "ann", {}, 30))
+        assert not await (await one.runtime.elsewhere.give("words", "ann", {}, 30, lasting=False))
         other.runtime.elsewhere.take("words", takes_nothing)
-        assert not await (await one.runtime.elsewhere.give("words", "ann", {}, 30))
+        assert not await (await one.runtime.elsewhere.give("words", "ann", {}, 30, lasting=False))
 
     async def test_nobody_waits_for_an_answer_when_the_server_stops(self, one: Stage, other: Stage) -> None:
         other.runtime.store._subscribers.clear()
         asked = asyncio.create_task(one.runtime.elsewhere.ask("page", "ann", 60))
-        given = await one.runtime.elsewhere.give("words", "ann", {}, 60)
+        given = await one.runtime.elsewhere.give("words", "ann", {}, 60, lasting=False)
         await one.runtime.elsewhere.stop()
         assert await asyncio.wait_for(asyncio.gather(asked, given), 10) == [False, False]
         assert not await one.runtime.elsewhere.ask("page", "ann", 60)

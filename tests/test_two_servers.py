@@ -20,7 +20,7 @@ import pytest
 import requests
 import socketio
 
-from tests.servers import Agent, Bot, Sink, free_port, running, until
+from tests.servers import Agent, Bot, Sink, free_port, running, running_together, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 USERS = [f"user-{number}" for number in range(6)]
@@ -66,15 +66,15 @@ def common(new_database: str, redis: int) -> dict[str, Any]:
 
 
 @pytest.fixture
-def two(new_database: str, common: dict[str, Any], sink: Sink, tmp_path: Path) -> Iterator[tuple[Bot, Bot]]:
+def two(new_database: str, common: dict[str, Any], sink: Sink, tmp_path: Path) -> Iterator[tuple[Bot, ...]]:
     """Two servers, with an action server each."""
     bots = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         channels = {"callback": {"url": sink.url}, "socketio": {"session_persistence": True}}
         bots.append(Bot(tmp_path / name, {"database": new_database}, common, **channels))
-    with running(bots[0]) as one, running(bots[1]) as two:
-        yield one, two
+    with running_together(*bots) as two:
+        yield two
 
 
 class Either:

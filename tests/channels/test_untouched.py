@@ -280,13 +280,12 @@ def boundless(text: str) -> str:
 def sides(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Side, Side]]:
     folder = tmp_path_factory.mktemp("sides")
     both = Side(folder / "without", plugin=False), Side(folder / "with", plugin=True)
-    try:
-        with ThreadPoolExecutor() as pool:
+    with ThreadPoolExecutor() as pool:
+        try:
             list(pool.map(Side.start, both))
-        yield both
-    finally:
-        for side in both:
-            side.stop()
+            yield both
+        finally:
+            list(pool.map(Side.stop, both))
 
 
 SPEAK = set(POSTS) - {"hangouts", "rasa", "rest", "twilio_voice"}  #: where the bot's words arrive at a service
