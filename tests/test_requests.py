@@ -195,3 +195,25 @@ async def test_a_chat_that_opened_too_late_is_closed_there_though_nobody_else_to
     await write(lambda tx: requests.refused(tx, handoff, EndReason.FAILED))
     await stage.until(lambda: stage.agents.closed == [EndReason.FAILED])
     assert "replay" not in stage.kinds_to_user()
+
+
+async def test_what_was_typed_while_nobody_took_the_chat_is_for_the_bot(stage: Stage) -> None:
+    async def refuse(handoff: Handoff) -> Exception:
+        await stage.say("while it opens")
+        return Unavailable("desk", "open")
+
+    stage.agents.answer = refuse
+    handoff = await stage.request()
+    assert (handoff.status, handoff.end_reason) == (Status.CLOSED, EndReason.UNAVAILABLE)
+    await stage.until(lambda: stage.kinds_to_user() == ["replay"])
+    ((_, delivery),) = stage.to_user
+    assert delivery.message is not None
+    assert delivery.message.text == "while it opens"
+    assert stage.agents.got == []
+
+
+async def test_an_agent_who_is_there_at_once_has_the_chat(stage: Stage) -> None:
+    stage.agents.answer = lambda handoff: Opened(chat_id=handoff.id, status=Status.ACTIVE, agent=BO)
+    handoff = await stage.request()
+    assert (handoff.status, handoff.agent) == (Status.ACTIVE, BO)
+    assert set(handoff.deadlines) == {"agent_reply"}
