@@ -17,10 +17,10 @@ from tests.web_stage import SERVER_TOKEN, Stream, User, Web
 WRONG = "0" * 64
 
 
-async def append(web: Web, sender: str, *texts: str) -> None:
-    """Put messages into a user's stream, as bringing them to the user does."""
+async def append(web: Web, sender: str, *texts: str, ago: float = 0.0) -> None:
+    """Put messages into a user's stream, as bringing them to the user does, or did so many seconds *ago*."""
     for text in texts:
-        row = {"event": "message", "data": {"who": "bot", "text": text}, "now": time.time()}
+        row = {"event": "message", "data": {"who": "bot", "text": text}, "now": time.time() - ago}
         await web.runtime.store.write(partial(stream.append, sender_id=sender, source=text, **row))
 
 
@@ -204,10 +204,10 @@ class TestStream:
     async def test_what_comes_after_a_forgotten_past_is_heard(self, web: Web) -> None:
         """A page that remembers a number from before the retention ended must not wait for that number."""
         ann = await web.user()
-        await append(web, ann.sender, "long ago", "and more")
+        await append(web, ann.sender, "long ago", "and more", ago=3600)
         page = await ann.comes()
         await texts_of(page, "and more")
-        await web.runtime.store.write(partial(retention.delete_old, before=time.time() + 1))
+        await web.runtime.store.write(partial(retention.delete_old, before=time.time() - 60))
         await append(web, ann.sender, "today")
         await page.until(lambda event: event.data.get("text") == "today")
         again = await ann.comes(after=page.seen[2].id)
