@@ -22,7 +22,7 @@ import psycopg2
 import pytest
 
 from rasa_handoff.errors import Conflict, StoreError, StoreInUse
-from rasa_handoff.store import Store, Tx, messages, schema
+from rasa_handoff.store import Store, Tx, messages, schema, stream
 from rasa_handoff.testing.waiting import PATIENCE, until
 from tests.databases import postgresql_server
 
@@ -214,6 +214,20 @@ class TestVersions:
             assert await seen(store) == {"one"}
             await store.write(lambda tx: tx.run("INSERT INTO handoff_more (id) VALUES ('new')", {}))
 
+    async def test_what_waits_and_what_is_kept_from_version_2_finds_its_user(
+        self, database: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        today = schema.VERSIONS
+        monkeypatch.setattr(schema, "VERSIONS", today[:2])
+        async with opened(database) as store:
+            await store.write(_as_version_2_had_it)
+        monkeypatch.setattr(schema, "VERSIONS", today)
+        async with opened(database) as store:
+            waiting = await store.read(partial(stream.waiting, sender_id="ann", mailbox="rest"))
+            assert [entry.data for entry in waiting] == ['{"text": "hello"}']
+            kept_for = await store.read(lambda tx: tx.all("SELECT sender_id FROM handoff_kept", {}))
+            assert kept_for == [("ann",)]
+
     async def test_a_newer_database_is_refused_and_left_alone(self, database: str) -> None:
         async with opened(database) as store:
             await store.write(lambda tx: tx.run("UPDATE handoff_schema SET version = 99", {}))
@@ -249,6 +263,20 @@ class TestVersions:
         else:  # it lived to commit
             assert on_disk(database, "SELECT version FROM handoff_schema") == [(len(schema.VERSIONS) + 1,)]
             assert on_disk(database, "SELECT event_id, extra FROM handoff_seen") == [("one", None)]
+
+
+def _as_version_2_had_it(tx: Tx) -> None:
+    tx.run(
+        "INSERT INTO handoff_handoffs (id, sender_id, channel, backend, status, opened_at, settled, last_seq, deadlines, notes) "
+        "VALUES ('h', 'ann', 'rest', 'desk', 'active', 1, 0, 0, '{}', '{}')",
+        {},
+    )
+    tx.run(
+        "INSERT INTO handoff_stream (sender_id, id, event, data, at, waiting) "
+        """VALUES ('ann', 1, 'message', '{"text": "hello"}', 2, 1)""",
+        {},
+    )
+    tx.run("INSERT INTO handoff_kept (scope, name, body, at) VALUES ('address', 'ann', '{}', 1)", {})
 
 
 async def require_untouched(database: str) -> None:

@@ -134,17 +134,32 @@ _VERSION_2 = """
 CREATE TABLE handoff_kept (
     scope     TEXT NOT NULL,
     name      TEXT NOT NULL,
-    sender_id TEXT NOT NULL,
     body      TEXT NOT NULL,
     at        DOUBLE PRECISION NOT NULL,
     PRIMARY KEY (scope, name)
 );
 CREATE INDEX handoff_kept_by_age ON handoff_kept (at);
+
+ALTER TABLE handoff_handoffs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
+
+CREATE TABLE handoff_workers (
+    id         TEXT PRIMARY KEY,
+    lease_ends DOUBLE PRECISION NOT NULL
+);
+
+CREATE TABLE handoff_access (
+    name TEXT PRIMARY KEY,
+    body TEXT NOT NULL
+);
+"""
+
+_VERSION_3 = """
+-- Whom it is about. Most of what was kept before is kept under the user's name.
+ALTER TABLE handoff_kept ADD COLUMN sender_id TEXT NOT NULL DEFAULT '';
+UPDATE handoff_kept SET sender_id = name;
 CREATE INDEX handoff_kept_by_user ON handoff_kept (sender_id);
 
 CREATE INDEX handoff_desk_chats_by_user ON handoff_desk_chats (sender_id);
-
-ALTER TABLE handoff_handoffs ADD COLUMN owner TEXT NOT NULL DEFAULT '';
 
 -- With one column SQLite prefers the index over all handoffs that this user ever had.
 DROP INDEX handoff_unsettled;
@@ -158,24 +173,35 @@ UPDATE handoff_stream SET channel = (
     ORDER BY opened_at DESC LIMIT 1
 ) WHERE waiting = 1;
 
-CREATE TABLE handoff_workers (
-    id         TEXT PRIMARY KEY,
-    lease_ends DOUBLE PRECISION NOT NULL
-);
-
-CREATE TABLE handoff_access (
-    name TEXT PRIMARY KEY,
-    body TEXT NOT NULL
-);
-
 ALTER TABLE handoff_handoffs ADD COLUMN replied_at DOUBLE PRECISION;
 ALTER TABLE handoff_handoffs ADD COLUMN stars INTEGER;
 ALTER TABLE handoff_handoffs ADD COLUMN resolved INTEGER;
 CREATE INDEX handoff_by_time ON handoff_handoffs (opened_at, id);
+
+-- Files that users and agents give us, in parts.
+CREATE TABLE handoff_files (
+    id         TEXT PRIMARY KEY,
+    handoff_id TEXT NOT NULL,
+    who        TEXT NOT NULL,
+    kind       TEXT NOT NULL,
+    name       TEXT NOT NULL,
+    mime       TEXT NOT NULL,
+    size       BIGINT NOT NULL,
+    whole      INTEGER NOT NULL,
+    at         DOUBLE PRECISION NOT NULL
+);
+CREATE INDEX handoff_files_of ON handoff_files (handoff_id);
+
+CREATE TABLE handoff_file_parts (
+    file_id TEXT NOT NULL,
+    number  INTEGER NOT NULL,
+    body    BYTEA NOT NULL,
+    PRIMARY KEY (file_id, number)
+);
 """
 
 # One entry a version; a released entry is never edited, the next change is a new one.
-VERSIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2)
+VERSIONS: tuple[str, ...] = (_VERSION_1, _VERSION_2, _VERSION_3)
 
 
 def upgrade(run: Callable[..., Any], have: int) -> None:
