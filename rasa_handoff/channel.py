@@ -24,7 +24,8 @@ from rasa_handoff.backends import settings_models
 from rasa_handoff.channels.base import Around
 from rasa_handoff.channels.intake import Intake
 from rasa_handoff.channels.stream import StreamOutput
-from rasa_handoff.desk import api as desk_api
+from rasa_handoff.desk import live
+from rasa_handoff.desk.api import DeskApi
 from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.errors import ConfigError, HandoffError, StoreError
 from rasa_handoff.fetch import File
@@ -115,7 +116,7 @@ class HandoffInput(InputChannel):
         FiguresApi(self.running).add_to(blueprint)
         HistoryApi(self.running).add_to(blueprint)
         MediaApi(self.running, self._open_file).add_to(blueprint)
-        desk_api.DeskApi(self.running).add_to(blueprint)
+        DeskApi(self.running).add_to(blueprint)
         blueprint.listener("before_server_start")(self._start)
         blueprint.listener("after_server_start")(self._guard)
         blueprint.listener("before_server_stop")(self._stop)
@@ -169,7 +170,7 @@ class HandoffInput(InputChannel):
         )
         self._stack.enter_context(gate.installed())
         user.watch(runtime)
-        desk_api.listen(runtime)
+        live.listen(runtime)
         runtime.store.subscribe(Typed, lambda typed: runtime.later(0, reach.typing, typed))
         intake.install(app, gate.take_in)
         self._runtime, self._gate = runtime, gate

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from rasa_handoff.desk.backend import DeskAgent, _by_id, agent_id
 from rasa_handoff.desk.patience import WRONG_TRIES, Patience
 from rasa_handoff.desk.presence import GRACE, Attendance
 from rasa_handoff.desk.records import Agent
+from rasa_handoff.desk.settings import DeskAgent
+from rasa_handoff.desk.staff import Staff, agent_id
 from rasa_handoff.errors import ChatGone
 from rasa_handoff.events import Closed
 from rasa_handoff.model import EndReason, Handoff, Message, Request, new_id
@@ -133,8 +134,10 @@ class TestIds:
 
     def test_of_names_that_look_alike_are_different(self) -> None:
         agents = [DeskAgent(name=name, token=name * 20) for name in ("Anna B", "anna-b", "Bo", "★", "☆", "Anna B")]
-        assert list(_by_id(agents)) == ["anna-b", "anna-b-2", "bo", "agent", "agent-2", "anna-b-3"]
-        assert _by_id(agents)["anna-b-2"] == ("anna-b", "anna-b" * 20)
+        staff = Staff()
+        staff.hire(agents)
+        assert list(staff.members) == ["anna-b", "anna-b-2", "bo", "agent", "agent-2", "anna-b-3"]
+        assert (staff.members["anna-b-2"].name, staff.members["anna-b-2"].token) == ("anna-b", "anna-b" * 20)
 
 
 class TestAttendance:

@@ -8,10 +8,10 @@ from http.cookies import SimpleCookie
 
 import pytest
 
-from rasa_handoff.desk import api as desk_api
-from rasa_handoff.desk import presence
+from rasa_handoff.desk import live, presence, sessions
 from rasa_handoff.desk.backend import Desk
 from rasa_handoff.desk.presence import GRACE
+from rasa_handoff.desk.staff import Member
 from rasa_handoff.model import Attachment, Message, new_id
 from tests.web_stage import AGENTS, Agent, Web, token_of
 
@@ -80,12 +80,12 @@ class TestSigningIn:
 
     async def test_the_cookie_of_an_agent_whose_token_changed_opens_nothing(self, web: Web) -> None:
         bo = await web.agent()
-        web.desk.agents["bo"] = ("Bo", "a-new-token-" + "n" * 32)
+        web.desk.staff.members["bo"] = Member(name="Bo", token="a-new-token-" + "n" * 32)
         assert (await bo.get("/desk/api/me")).status == 401
 
     async def test_the_cookie_of_an_agent_who_is_gone_opens_nothing(self, web: Web) -> None:
         bo = await web.agent()
-        del web.desk.agents["bo"]
+        del web.desk.staff.members["bo"]
         assert (await bo.get("/desk/api/me")).status == 401
 
     async def test_a_cookie_opens_nothing_for_another_agent(self, web: Web) -> None:
@@ -96,7 +96,7 @@ class TestSigningIn:
             assert (await stranger.get("/desk/api/me")).status == 401, forged
 
     async def test_a_cookie_ends_after_twelve_hours(self, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(desk_api, "_SESSION", 0.0)
+        monkeypatch.setattr(sessions, "_LASTING", 0.0)
         answer = await (await web.stranger()).post("/desk/api/session", {"token": token_of("Bo")})
         stale = await web.stranger(Cookie=answer.headers["Set-Cookie"].partition(";")[0])
         assert (await stale.get("/desk/api/me")).status == 401
@@ -193,7 +193,7 @@ class TestPresence:
         stream = await bo.come()
         assert (await bo.get("/desk/api/me")).json["agent"]["presence"] == "online"
         await stream.close()
-        await web.until(lambda: web.desk.attendance._pages["bo"] == 0)
+        await web.until(lambda: web.desk.staff.attendance._pages["bo"] == 0)
         assert (await bo.get("/desk/api/me")).json["agent"]["presence"] == "online"
         web.monotonic.advance(GRACE + 1)
         assert (await bo.get("/desk/api/me")).json["agent"]["presence"] == "away"
@@ -202,7 +202,7 @@ class TestPresence:
         bo = await web.agent()
         first, _second = await bo.come(), await bo.come()
         await first.close()
-        await web.until(lambda: web.desk.attendance._pages["bo"] == 1)
+        await web.until(lambda: web.desk.staff.attendance._pages["bo"] == 1)
         web.monotonic.advance(GRACE + 1)
         assert (await bo.get("/desk/api/me")).json["agent"]["presence"] == "online"
 
@@ -361,7 +361,7 @@ class TestAccepting:
         ann, chat = await web.waiting_user()
         await bo.accept(chat)
         await page.close()
-        await web.until(lambda: web.desk.attendance._pages["bo"] == 0)
+        await web.until(lambda: web.desk.staff.attendance._pages["bo"] == 0)
         assert (await cleo.accept(chat)).code == "taken"
         web.monotonic.advance(GRACE + 1)
         assert (await cleo.accept(chat)).json["chat"]["agent"]["name"] == "Cleo"
@@ -548,7 +548,7 @@ class TestTransferring:
         bo, _cleo = await web.agent_online("Bo"), await web.agent_online("Cleo")
         _, chat = await web.waiting_user()
         await bo.accept(chat)
-        del web.desk.agents["cleo"]
+        del web.desk.staff.members["cleo"]
         assert (await bo.transfer(chat, "cleo")).code == "away"
 
     async def test_back_to_the_queue_keeps_the_users_place(self, web: Web) -> None:
@@ -702,7 +702,7 @@ class TestStream:
 
     async def test_tells_who_comes_and_goes(self, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(presence, "GRACE", 0.0)
-        monkeypatch.setattr(desk_api, "GRACE", -0.9)
+        monkeypatch.setattr(live, "GRACE", -0.9)
         bo, cleo = await web.agent("Bo"), await web.agent("Cleo")
         page = await bo.come()
         others = await cleo.come()

@@ -15,9 +15,9 @@ import pytest
 
 from rasa_handoff import access
 from rasa_handoff.backends.base import Opened
-from rasa_handoff.desk import api as desk_api
-from rasa_handoff.desk import records
-from rasa_handoff.desk.backend import AgentThere, ChatChanged, Desk, MessageChanged, UserTyped
+from rasa_handoff.desk import live, records
+from rasa_handoff.desk.backend import Desk
+from rasa_handoff.desk.facts import AgentThere, ChatChanged, MessageChanged, UserTyped
 from rasa_handoff.errors import Unavailable, UserAway
 from rasa_handoff.events import AgentJoined, AgentMessage, AgentTyping
 from rasa_handoff.inbox import Typed
@@ -41,7 +41,7 @@ class RealDesk(Stage):
     async def up(self) -> None:
         known = access.ensure(self.folder, url=None, token=None, want_agent=True)
         self.runtime = Runtime(self.settings, known, self.folder, self.now)
-        desk_api.listen(self.runtime)
+        live.listen(self.runtime)
         user.watch(self.runtime)
         await self.runtime.open(self._to_user)
         await self.runtime.start()
@@ -486,11 +486,11 @@ class TestDesk:
         one, other = desks
         agent = await come(other)
         for desk in (one.desk, other.desk):
-            desk.attendance._started = -1e9  # they have been up for long
+            desk.staff.attendance._started = -1e9  # they have been up for long
         assert (await one.runtime.opening.request(Request(sender_id="ann", channel="rest"))).is_open
-        other.desk.attendance.went(agent.id)
+        other.desk.staff.attendance.went(agent.id)
         for desk in (one.desk, other.desk):
-            desk.attendance._left = {agent.id: monotonic() - 31}
+            desk.staff.attendance._left = {agent.id: monotonic() - 31}
         refused = await one.runtime.opening.request(Request(sender_id="bea", channel="rest"))
         assert refused.end_reason is EndReason.UNAVAILABLE
 
@@ -525,9 +525,9 @@ class TestDesk:
 async def come(stage: RealDesk) -> Any:
     """The agent opens a page at this process, and is online."""
     [agent] = await stage.runtime.store.read(records.agents)
-    stage.desk.attendance.came(agent.id)
+    stage.desk.staff.attendance.came(agent.id)
     stage.runtime.store.tell([AgentThere(agent_id=agent.id)])
-    agent = await stage.desk.set_presence(agent, "online")
+    agent = await stage.desk.work.set_presence(agent, "online")
     await stage.runtime.store.told()
     await asyncio.sleep(0.1)
     return agent

@@ -27,7 +27,8 @@ from rasa_handoff.backends import settings_models
 from rasa_handoff.channels import Channels
 from rasa_handoff.channels.base import Around
 from rasa_handoff.channels.intake import Intake
-from rasa_handoff.desk import api as desk_api
+from rasa_handoff.desk import live
+from rasa_handoff.desk.api import DeskApi
 from rasa_handoff.desk.backend import Desk
 from rasa_handoff.desk.presence import GRACE, Attendance
 from rasa_handoff.model import Handoff, Message, new_id
@@ -329,10 +330,10 @@ class Web:
         self.runtime = Runtime(self.settings, known, self.folder)
         bot: Any = SilentBot(self.runtime.store, self.runtime.switchboard)
         user.watch(self.runtime)
-        desk_api.listen(self.runtime)
+        live.listen(self.runtime)
         channels = Channels(self._channels, Around(store=self.runtime.store, now=real_time.time))
         await self.runtime.open(Reach(bot, Intake(self.runtime.store, channels), self.settings.agents))
-        self.desk.attendance = Attendance(self.monotonic)
+        self.desk.staff.attendance = Attendance(self.monotonic)
         self.nobody_was_there()
         await self._serve()
         await self.runtime.start()
@@ -355,7 +356,7 @@ class Web:
         MetricsApi(lambda: self.runtime).add_to(blueprint)
         FiguresApi(lambda: self.runtime).add_to(blueprint)
         HistoryApi(lambda: self.runtime).add_to(blueprint)
-        desk_api.DeskApi(lambda: self.runtime, self.monotonic).add_to(blueprint)
+        DeskApi(lambda: self.runtime, self.monotonic).add_to(blueprint)
         app.blueprint(blueprint)
         framing.install(app)
         logs.install()

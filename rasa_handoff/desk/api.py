@@ -2,38 +2,31 @@
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
-from urllib.parse import quote, unquote, urlsplit
 
 from sanic import Blueprint
 from sanic.request import Request
 from sanic.response import HTTPResponse, redirect
 
-from rasa_handoff import figures, signing
+from rasa_handoff import figures
 from rasa_handoff import strict_json as read
-from rasa_handoff.desk import openapi, records
-from rasa_handoff.desk.backend import AgentChanged, AgentThere, ChatChanged, Desk, MessageChanged, UserTyped
+from rasa_handoff.desk import live, openapi, records
+from rasa_handoff.desk.backend import Desk
 from rasa_handoff.desk.patience import Patience
-from rasa_handoff.desk.presence import GRACE
-from rasa_handoff.desk.records import Agent, Chat
+from rasa_handoff.desk.sessions import Sessions
+from rasa_handoff.desk.shapes import of_agent, of_chat
 from rasa_handoff.errors import Malformed, NotAuthentic, UnknownChat
 from rasa_handoff.figures import Question
 from rasa_handoff.model import Json
 from rasa_handoff.runtime import Runtime
-from rasa_handoff.store import Shared, Tx, handoffs
-from rasa_handoff.store.users import Erased
-from rasa_handoff.web import sse
+from rasa_handoff.store import handoffs
 from rasa_handoff.web.answers import Handler, add_route, as_json, nothing, payload_of
 from rasa_handoff.web.figures import of_figures
 from rasa_handoff.web.pages import Pages
 
-COOKIE = "handoff_desk"
-_SESSION = 12 * 3600.0  #: seconds
 _LONGEST_TEXT = 10_000
 _A_DAY = 86_400.0  #: seconds that the figures are of
 _REASONS = ("resolved", "unresolved", "spam", "other")
@@ -50,6 +43,7 @@ class DeskApi:
         self._running = running
         self._pages = Pages("rasa_handoff.desk", "console.html")
         self._patience = Patience(now)
+        self._sessions = Sessions(running, lambda: self._desk)
 
     def add_to(self, blueprint: Blueprint) -> None:
         """Register every route; their table is docs/http.md, their description openapi.json."""
@@ -101,117 +95,52 @@ class DeskApi:
         address = request.remote_addr or request.ip
         self._patience.require(address)
         token = read.text(payload, "token", max_length=500)
-        agent_id = self._agent_with(token)
+        agent_id = self._desk.staff.with_token(token)
         if agent_id is None:
             self._patience.lose(address)
             raise NotAuthentic("no agent has this token")
-        agent = await self._agent(agent_id)
-        headers = {"Set-Cookie": self._cookie(agent_id, secure=_is_https(request))}
-        return as_json({"agent": self._of_agent(agent)}, headers=headers)
+        agent = await self._sessions.named(agent_id)
+        return as_json({"agent": of_agent(self._desk, agent)}, headers=self._sessions.begun(request, agent_id))
 
     async def sign_out(self, request: Request) -> HTTPResponse:
-        agent = await self._signed_in(request)
+        agent = await self._sessions.agent(request)
         await payload_of(request)
-        await self._desk.set_presence(agent, "away")
+        await self._desk.work.set_presence(agent, "away")
         answer = nothing()
-        answer.headers["Set-Cookie"] = f"{COOKIE}=; Max-Age=0; HttpOnly; SameSite=Strict"
+        answer.headers.update(self._sessions.ended())
         return answer
-
-    def _agent_with(self, token: str) -> str | None:
-        """Compares with every agent's token, so that time tells nothing."""
-        found = None
-        for agent_id, (_, known) in self._desk.agents.items():
-            try:
-                signing.require_token(token, known)
-            except NotAuthentic:
-                continue
-            found = agent_id
-        return found
-
-    def _cookie(self, agent_id: str, *, secure: bool) -> str:
-        # The agent's token is part of the purpose: who gets a new one has to sign in anew.
-        value = signing.sign(self._secret, self._purpose(agent_id), agent_id, time.time() + _SESSION)
-        end = "; Secure" if secure else ""
-        return f"{COOKIE}={quote(agent_id)}:{value}; Max-Age={int(_SESSION)}; HttpOnly; SameSite=Strict{end}"
-
-    @property
-    def _secret(self) -> str:
-        return self._running().access.secret
-
-    def _purpose(self, agent_id: str) -> str:
-        _, token = self._desk.agents.get(agent_id, ("", ""))
-        return f"desk session {token}"
-
-    async def _signed_in(self, request: Request) -> Agent:
-        """The agent who asks, before anything of the body is read.
-
-        Raises:
-            NotAuthentic: nobody we know.
-        """
-        scheme, _, token = (request.headers.get("authorization") or "").partition(" ")
-        # Another scheme is a matter between the browser and a proxy in front of us.
-        bearer = scheme.lower() == "bearer"
-        agent_id = self._agent_with(token.strip()) if bearer else self._in_cookie(request)
-        if agent_id is None or agent_id not in self._desk.agents:
-            raise NotAuthentic("not signed in")
-        return await self._agent(agent_id)
-
-    def _in_cookie(self, request: Request) -> str:
-        quoted, _, signed = (request.cookies.get(COOKIE) or "").partition(":")
-        agent_id = unquote(quoted)
-        if agent_id not in self._desk.agents:
-            raise NotAuthentic("not signed in")
-        if request.method != "GET":
-            self._require_own_origin(request)
-        return signing.require_signed(self._secret, self._purpose(agent_id), signed, time.time())
-
-    def _require_own_origin(self, request: Request) -> None:
-        origin = request.headers.get("origin")
-        if origin is None:
-            return
-        scheme, _, host = origin.partition("://")
-        ours = {request.headers.get("host"), urlsplit(self._running().settings.public_url or "").netloc}
-        # No host at all is that of a sandboxed frame, or of a file.
-        if scheme not in ("http", "https") or not host or host not in ours:
-            raise NotAuthentic("the request comes from another site")
-
-    async def _agent(self, agent_id: str) -> Agent:
-        agent = await self._running().store.read(lambda tx: records.agent(tx, agent_id))
-        if agent is None:
-            raise NotAuthentic("no such agent")
-        return agent
 
     # -- agents -------------------------------------------------------------------------------
 
     async def me(self, request: Request) -> HTTPResponse:
-        return as_json({"agent": self._of_agent(await self._signed_in(request))})
+        return as_json({"agent": of_agent(self._desk, await self._sessions.agent(request))})
 
     async def set_presence(self, request: Request) -> HTTPResponse:
-        agent = await self._signed_in(request)
+        agent = await self._sessions.agent(request)
         presence = read.text(await payload_of(request), "presence", max_length=10)
         if presence not in ("online", "away"):
             raise Malformed("presence must be online or away")
-        changed = await self._desk.set_presence(agent, "online" if presence == "online" else "away")
-        return as_json({"agent": self._of_agent(changed)})
+        changed = await self._desk.work.set_presence(agent, "online" if presence == "online" else "away")
+        return as_json({"agent": of_agent(self._desk, changed)})
 
     async def agents(self, request: Request) -> HTTPResponse:
-        await self._signed_in(request)
+        await self._sessions.agent(request)
         found = await self._running().store.read(records.agents)
-        known = [self._of_agent(agent) for agent in found if agent.id in self._desk.agents]
+        known = [of_agent(self._desk, agent) for agent in found if agent.id in self._desk.staff.members]
         return as_json({"agents": known})
 
     # -- chats --------------------------------------------------------------------------------
 
     async def chats(self, request: Request) -> HTTPResponse:
-        await self._signed_in(request)
+        await self._sessions.agent(request)
         lists = {"waiting": records.waiting, "open": records.open_chats, "closed": records.closed}
         store = self._running().store
         found = {name: await store.read(query) for name, query in lists.items()}
-        listed = {name: [self._of_chat(chat) for chat in chats] for name, chats in found.items()}
+        listed = {name: [of_chat(self._desk, chat) for chat in chats] for name, chats in found.items()}
         return as_json({"now": time.time(), **listed})
 
     async def chat(self, request: Request, chat_id: str) -> HTTPResponse:
-        await self._signed_in(request)
+        await self._sessions.agent(request)
         store = self._running().store
         chat = await store.read(lambda tx: records.chat(tx, chat_id))
         if chat is None:
@@ -220,7 +149,7 @@ class DeskApi:
         lines = await store.read(lambda tx: records.messages(tx, chat_id))
         return as_json(
             {
-                "chat": self._of_chat(chat),
+                "chat": of_chat(self._desk, chat),
                 "transcript": [asdict(line) for line in asked.transcript] if asked else [],
                 "parameters": asked.parameters if asked else {},
                 "messages": [asdict(line) for line in lines],
@@ -228,38 +157,38 @@ class DeskApi:
         )
 
     async def accept(self, request: Request, chat_id: str) -> HTTPResponse:
-        agent = await self._signed_in(request)
+        agent = await self._sessions.agent(request)
         await payload_of(request)
-        return as_json({"chat": self._of_chat(await self._desk.accept(agent, chat_id))})
+        return as_json({"chat": of_chat(self._desk, await self._desk.work.accept(agent, chat_id))})
 
     async def reply(self, request: Request, chat_id: str) -> HTTPResponse:
-        agent = await self._signed_in(request)
+        agent = await self._sessions.agent(request)
         payload = await payload_of(request)
         text = read.text(payload, "text", max_length=_LONGEST_TEXT)
-        line, new = await self._desk.reply(agent, chat_id, _message_id(payload), text)
+        line, new = await self._desk.work.reply(agent, chat_id, _message_id(payload), text)
         return as_json({"message": asdict(line)}, 201 if new else 200)
 
     async def typing(self, request: Request, chat_id: str) -> HTTPResponse:
-        agent = await self._signed_in(request)
+        agent = await self._sessions.agent(request)
         typing = read.boolean(await payload_of(request), "typing")
-        await self._desk.agent_typing(agent, chat_id, typing)
+        await self._desk.work.typing(agent, chat_id, typing)
         return nothing()
 
     async def transfer(self, request: Request, chat_id: str) -> HTTPResponse:
-        agent = await self._signed_in(request)
+        agent = await self._sessions.agent(request)
         payload = await payload_of(request)
         if "agent_id" not in payload:
             raise Malformed("agent_id is missing; null gives the chat back to the queue")
         to = read.text(payload, "agent_id", max_length=200, required=False)
-        return as_json({"chat": self._of_chat(await self._desk.transfer(agent, chat_id, to))})
+        return as_json({"chat": of_chat(self._desk, await self._desk.work.transfer(agent, chat_id, to))})
 
     async def close(self, request: Request, chat_id: str) -> HTTPResponse:
-        agent = await self._signed_in(request)
+        agent = await self._sessions.agent(request)
         end = _end(await payload_of(request))
-        return as_json({"chat": self._of_chat(await self._desk.end(agent, chat_id, end))})
+        return as_json({"chat": of_chat(self._desk, await self._desk.work.end(agent, chat_id, end))})
 
     async def figures(self, request: Request) -> HTTPResponse:
-        await self._signed_in(request)
+        await self._sessions.agent(request)
         runtime = self._running()
         now = runtime.now()
         question = Question(since=now - _A_DAY, until=now, by="backend")
@@ -267,97 +196,14 @@ class DeskApi:
         at_desk = report.rows.get(self._desk.name) or figures.nothing()
         return as_json({"since": question.since, "until": question.until, "figures": of_figures(at_desk)})
 
-    # -- live ---------------------------------------------------------------------------------
+    # -- live, and described ------------------------------------------------------------------
 
     async def stream(self, request: Request) -> None:
-        agent = await self._signed_in(request)
-        desk, runtime = self._desk, self._running()
-        listener = runtime.hub.listen("desk")
-        desk.attendance.came(agent.id)
-        runtime.store.tell([AgentThere(agent_id=agent.id), AgentChanged(agent=agent)])
-        try:
-            await sse.serve(request, self._events(agent, listener))
-        finally:
-            runtime.hub.leave("desk", listener)
-            desk.attendance.went(agent.id)
-            runtime.later(GRACE + 1, self._look_again, agent.id)
-
-    async def _events(self, agent: Agent, listener: Any) -> AsyncIterator[str]:
-        yield sse.event("hello", json.dumps({"agent": self._of_agent(agent), "now": time.time()}))
-        async for fact in sse.heard(listener):
-            yield ": alive\n\n" if fact is None else self._as_event(fact)
-
-    def _as_event(self, fact: Any) -> str:
-        name, payload = self._told(fact)
-        return sse.event(name, json.dumps(payload, ensure_ascii=False))
-
-    def _told(self, fact: ChatChanged | MessageChanged | AgentChanged | UserTyped) -> tuple[str, Json]:
-        if isinstance(fact, ChatChanged):
-            return "chat", self._of_chat(fact.chat)
-        if isinstance(fact, MessageChanged):
-            return "message", asdict(fact.message)
-        if isinstance(fact, AgentChanged):
-            return "agent", self._of_agent(fact.agent)
-        return "typing", {"chat_id": fact.chat_id, "typing": fact.typing}
-
-    async def _look_again(self, agent_id: str) -> None:
-        """A page went some time ago: its agent may not be there any more."""
-        self._running().store.tell([AgentChanged(agent=await self._agent(agent_id))])
+        agent = await self._sessions.agent(request)
+        await live.serve(request, self._running(), self._desk, agent)
 
     async def describe(self, request: Request) -> HTTPResponse:
         return as_json(openapi.DOCUMENT)
-
-    # -- in the words of docs/http.md ---------------------------------------------------------
-
-    def _of_agent(self, agent: Agent) -> Json:
-        presence = "online" if self._desk.attendance.is_there(agent) else "away"
-        return {"id": agent.id, "name": agent.name, "presence": presence, "chats": agent.chats}
-
-    def _of_chat(self, chat: Chat) -> Json:
-        known = asdict(chat)
-        agent_id, agent_name = known.pop("agent_id"), known.pop("agent_name")
-        return {
-            **known,
-            "agent": {"id": agent_id, "name": agent_name} if agent_id else None,
-            "user_connected": self._desk.connected.get(chat.id) if chat.state != "closed" else None,
-        }
-
-
-def listen(runtime: Runtime) -> None:
-    """Bring the desk's facts to the open consoles, at whatever process they happen."""
-    for kind, (key, find) in _TO_CONSOLES.items():
-        shared = Shared(kind=kind, key=key, find=find, wanted=lambda *key: runtime.hub.count("desk") > 0)
-        runtime.store.share(shared)
-        runtime.store.subscribe(kind, lambda fact: runtime.hub.tell("desk", fact))
-    runtime.store.subscribe(Erased, lambda erased: runtime.hub.end("desk"))  # consoles come again without those chats
-
-
-def _chat(tx: Tx, chat_id: str) -> ChatChanged | None:
-    chat = records.chat(tx, chat_id)
-    return ChatChanged(chat=chat) if chat else None
-
-
-def _message(tx: Tx, message_id: str) -> MessageChanged | None:
-    message = records.message(tx, message_id)
-    return MessageChanged(message=message) if message else None
-
-
-def _agent(tx: Tx, agent_id: str) -> AgentChanged | None:
-    agent = records.agent(tx, agent_id)
-    return AgentChanged(agent=agent) if agent else None
-
-
-def _typed(tx: Tx, chat_id: str, typing: bool) -> UserTyped:
-    return UserTyped(chat_id=chat_id, typing=typing)
-
-
-# By what a fact goes to other processes, and how they find it again.
-_TO_CONSOLES: dict[type, tuple[Callable[[Any], tuple[Any, ...]], Callable[..., Any]]] = {
-    ChatChanged: (lambda fact: (fact.chat.id,), _chat),
-    MessageChanged: (lambda fact: (fact.message.id,), _message),
-    AgentChanged: (lambda fact: (fact.agent.id,), _agent),
-    UserTyped: (lambda fact: (fact.chat_id, fact.typing), _typed),
-}
 
 
 def _message_id(payload: Json) -> str:
@@ -376,7 +222,3 @@ def _end(payload: Json) -> Json:
         raise Malformed("tags must be texts of at most 50 characters")
     note = read.text(payload, "note", max_length=_LONGEST_TEXT, required=False)
     return {"reason": reason, "note": note, "tags": tags}
-
-
-def _is_https(request: Request) -> bool:
-    return request.scheme == "https" or request.headers.get("x-forwarded-proto") == "https"

@@ -1,0 +1,107 @@
+"""What a change of one of the desk's chats needs, and what it brings about."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from rasa_handoff.backends.base import Surroundings
+from rasa_handoff.desk import records
+from rasa_handoff.desk.facts import AgentChanged, ChatChanged
+from rasa_handoff.desk.records import Agent, Chat
+from rasa_handoff.errors import Conflict, UnknownChat
+from rasa_handoff.events import AnyEvent, QueueMoved
+from rasa_handoff.store import Tx
+
+_MOVES_TOLD = 50  #: how far back in the queue a user hears of each step
+
+
+class Chats:
+    """The desk's chats, inside a transaction.
+
+    Args:
+        around: whom to tell what happens to a user's conversation.
+        backend: the desk's name there.
+    """
+
+    def __init__(self, around: Surroundings, backend: str) -> None:
+        self._around = around
+        self._backend = backend
+
+    # -- required before ----------------------------------------------------------------------
+
+    def not_closed(self, tx: Tx, chat_id: str) -> Chat:
+        """A chat that goes on.
+
+        Raises:
+            UnknownChat, Conflict: ``closed``.
+        """
+        chat = records.chat(tx, chat_id)
+        if chat is None:
+            raise UnknownChat("no such chat")
+        if chat.state == "closed":
+            reason = (chat.end or {}).get("reason", "closed")
+            raise Conflict("closed", f"this chat has ended: {reason}")
+        return chat
+
+    def own(self, tx: Tx, agent: Agent, chat_id: str) -> Chat:
+        """A chat that *agent* has.
+
+        Raises:
+            UnknownChat, Conflict: ``closed`` or ``not_yours``.
+        """
+        chat = self.not_closed(tx, chat_id)
+        if chat.agent_id != agent.id:
+            who = f"{chat.agent_name} has this chat" if chat.agent_name else "nobody has accepted this chat yet"
+            raise Conflict("not_yours", who)
+        return chat
+
+    def attended(self, tx: Tx, agent: Agent, chat_id: str) -> Chat:
+        """A chat that *agent* has, with a user in it.
+
+        Raises:
+            UnknownChat, Conflict: ``closed``, ``not_yours`` or ``callback``.
+        """
+        chat = self.own(tx, agent, chat_id)
+        if chat.callback is not None:
+            raise Conflict("callback", "nobody would read it: the user wants to be called back")
+        return chat
+
+    # -- told behind --------------------------------------------------------------------------
+
+    def changed(self, tx: Tx, chat_id: str) -> Chat:
+        """The chat as it is by this change, told to the consoles.
+
+        Raises:
+            UnknownChat: there is none.
+        """
+        chat = records.chat(tx, chat_id)
+        if chat is None:
+            raise UnknownChat("no such chat")
+        tx.announce(ChatChanged(chat=chat))
+        return chat
+
+    def agent_changed(self, tx: Tx, agent_id: str | None) -> Agent | None:
+        """The agent as they are by this change, told to the consoles; None where there is none."""
+        agent = records.agent(tx, agent_id) if agent_id else None
+        if agent is not None:
+            tx.announce(AgentChanged(agent=agent))
+        return agent
+
+    def queue_moved(self, tx: Tx) -> None:
+        """Let those who wait hear their places."""
+        for position, chat in enumerate(records.queue(tx, _MOVES_TOLD), start=1):
+            with suppress(Conflict, UnknownChat):  # it ended, and the desk is about to hear of it
+                self.tell(tx, chat, QueueMoved(chat_id=chat.id, position=position))
+
+    def tell(self, tx: Tx, chat: Chat, event: AnyEvent) -> None:
+        """Tell the switchboard, in the same transaction, unless no user is in the chat.
+
+        Raises:
+            Conflict: ``closed``; the conversation ended, and the desk is about to hear of it.
+        """
+        if chat.callback is not None:
+            return
+        try:
+            self._around.applied(tx, self._backend, event)
+        except Conflict as error:
+            raise Conflict("closed", str(error)) from error

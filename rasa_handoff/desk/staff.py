@@ -1,0 +1,73 @@
+"""The desk's agents: who may sign in, and who is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rasa_handoff import signing
+from rasa_handoff.access import AgentAccess
+from rasa_handoff.desk.presence import Attendance
+from rasa_handoff.desk.records import Agent
+from rasa_handoff.desk.settings import DeskAgent
+from rasa_handoff.errors import NotAuthentic
+from rasa_handoff.model import Person
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Member:
+    """An agent of the settings."""
+
+    name: str
+    token: str
+    avatar_url: str | None = None
+
+
+class Staff:
+    """The agents of the settings, by id, and whether they are there."""
+
+    def __init__(self) -> None:
+        self.attendance = Attendance()
+        self.members: dict[str, Member] = {}
+
+    def hire(self, agents: Iterable[DeskAgent | AgentAccess]) -> None:
+        """Let *agents*, and nobody else, sign in."""
+        self.members = _by_id(agents)
+
+    def with_token(self, token: str) -> str | None:
+        """The id of whoever has *token*. It compares with every agent's, so that time tells nothing."""
+        found = None
+        for key, member in self.members.items():
+            try:
+                signing.require_token(token, member.token)
+            except NotAuthentic:
+                continue
+            found = key
+        return found
+
+    def is_there(self, agent: Agent) -> bool:
+        """Online, and still in the settings."""
+        return agent.id in self.members and self.attendance.is_there(agent)
+
+    def person(self, agent: Agent) -> Person:
+        """*agent*, as users see them."""
+        member = self.members.get(agent.id)
+        return Person(id=agent.id, name=agent.name, avatar_url=member.avatar_url if member else None)
+
+
+def _by_id(agents: Iterable[DeskAgent | AgentAccess]) -> dict[str, Member]:
+    """Whose name makes an id that is taken gets a number behind it."""
+    found: dict[str, Member] = {}
+    for agent in agents:
+        key = first = agent_id(agent.name)
+        number = 1
+        while key in found:
+            number += 1
+            key = f"{first}-{number}"
+        found[key] = Member(name=agent.name, token=agent.token, avatar_url=getattr(agent, "avatar_url", None))
+    return found
+
+
+def agent_id(name: str) -> str:
+    """An agent's id: the name, made fit for a URL."""
+    return "-".join("".join(c.lower() if c.isalnum() else " " for c in name).split()) or "agent"

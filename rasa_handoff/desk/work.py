@@ -1,0 +1,152 @@
+"""What the desk's agents do: each is one transaction with what it changes in the handoff."""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+
+from rasa_handoff.backends.base import Surroundings
+from rasa_handoff.desk import records
+from rasa_handoff.desk.chats import Chats
+from rasa_handoff.desk.facts import MessageChanged, UserThere
+from rasa_handoff.desk.records import Agent, Chat, DeskMessage, Presence
+from rasa_handoff.desk.staff import Staff
+from rasa_handoff.errors import Conflict, UnknownChat
+from rasa_handoff.events import AgentJoined, AgentMessage, AgentTyping, Closed, Transferred
+from rasa_handoff.model import Json
+from rasa_handoff.store import Tx
+
+
+class Work:
+    """The agents' side of the desk.
+
+    Args:
+        backend: the desk's name among the backends.
+    """
+
+    def __init__(self, around: Surroundings, backend: str, staff: Staff, chats: Chats) -> None:
+        self._around = around
+        self._backend = backend
+        self._staff = staff
+        self._chats = chats
+
+    async def set_presence(self, agent: Agent, presence: Presence) -> Agent:
+        """Say whether *agent* takes chats.
+
+        Raises:
+            UnknownChat: the agent is none any more.
+        """
+        return await self._around.store.write(partial(self._set_presence, agent_id=agent.id, presence=presence))
+
+    def _set_presence(self, tx: Tx, agent_id: str, presence: Presence) -> Agent:
+        records.set_presence(tx, agent_id, presence, time.time())
+        agent = self._chats.agent_changed(tx, agent_id)
+        if agent is None:
+            raise UnknownChat("no such agent")
+        return agent
+
+    async def accept(self, agent: Agent, chat_id: str) -> Chat:
+        """Take a waiting chat, or one whose agent is gone.
+
+        Raises:
+            UnknownChat, Conflict: ``closed``, or ``taken`` by an agent who is there.
+        """
+        return await self._around.store.write(partial(self._accept, agent=agent, chat_id=chat_id))
+
+    def _accept(self, tx: Tx, agent: Agent, chat_id: str) -> Chat:
+        chat = self._chats.not_closed(tx, chat_id)
+        if chat.agent_id == agent.id:
+            return chat
+        before = records.agent(tx, chat.agent_id) if chat.agent_id else None
+        if before is not None and self._staff.is_there(before):
+            raise Conflict("taken", f"{before.name} has taken this chat")
+        records.assign(tx, chat_id, agent.id, time.time())
+        person = self._staff.person(agent)
+        joined = Transferred(chat_id=chat_id, agent=person) if before else AgentJoined(chat_id=chat_id, agent=person)
+        self._chats.tell(tx, chat, joined)
+        self._chats.agent_changed(tx, agent.id)
+        self._chats.agent_changed(tx, chat.agent_id)
+        self._chats.queue_moved(tx)
+        return self._chats.changed(tx, chat_id)
+
+    async def reply(self, agent: Agent, chat_id: str, message_id: str, text: str) -> tuple[DeskMessage, bool]:
+        """Write to the user; the line, and whether it is new (a repeat has no second effect).
+
+        Raises:
+            UnknownChat, Conflict: ``closed``, ``not_yours``, or ``callback``.
+        """
+        line = DeskMessage(
+            id=message_id,
+            chat_id=chat_id,
+            who="agent",
+            name=agent.name,
+            text=text,
+            attachments=[],
+            at=time.time(),
+            state="sent",
+        )
+        return await self._around.store.write(partial(self._reply, agent=agent, line=line))
+
+    def _reply(self, tx: Tx, agent: Agent, line: DeskMessage) -> tuple[DeskMessage, bool]:
+        known = records.message(tx, line.id)
+        if known is not None and known.chat_id == line.chat_id and known.who == "agent":
+            return known, False
+        if known is not None:
+            raise Conflict("id_taken", "another message has this id; make a new one")
+        chat = self._chats.attended(tx, agent, line.chat_id)
+        records.add_message(tx, line)
+        said = AgentMessage(chat_id=line.chat_id, event_id=line.id, agent=self._staff.person(agent), text=line.text)
+        self._chats.tell(tx, chat, said)
+        tx.announce(MessageChanged(message=line))
+        self._chats.changed(tx, line.chat_id)
+        return line, True
+
+    async def typing(self, agent: Agent, chat_id: str, typing: bool) -> None:
+        """Let the user see that *agent* writes.
+
+        Raises:
+            UnknownChat, Conflict: ``closed``, ``not_yours``, or ``callback``.
+        """
+        await self._around.store.read(lambda tx: self._chats.attended(tx, agent, chat_id))
+        await self._around.apply(self._backend, AgentTyping(chat_id=chat_id, typing=typing))
+
+    async def transfer(self, agent: Agent, chat_id: str, to: str | None) -> Chat:
+        """Give an own chat to another agent, or back to the queue.
+
+        Raises:
+            UnknownChat, Conflict: ``closed``, ``not_yours``, or ``away``.
+        """
+        return await self._around.store.write(partial(self._transfer, agent=agent, chat_id=chat_id, to=to))
+
+    def _transfer(self, tx: Tx, agent: Agent, chat_id: str, to: str | None) -> Chat:
+        chat = self._chats.own(tx, agent, chat_id)
+        if to is None:
+            records.unassign(tx, chat_id)
+            self._chats.tell(tx, chat, Transferred(chat_id=chat_id))
+            self._chats.queue_moved(tx)
+        else:
+            other = records.agent(tx, to)
+            if other is None or not self._staff.is_there(other):
+                raise Conflict("away", f"{other.name if other else 'That agent'} is not online")
+            records.assign(tx, chat_id, other.id, time.time())
+            self._chats.tell(tx, chat, Transferred(chat_id=chat_id, agent=self._staff.person(other)))
+            self._chats.agent_changed(tx, other.id)
+        self._chats.agent_changed(tx, agent.id)
+        return self._chats.changed(tx, chat_id)
+
+    async def end(self, agent: Agent, chat_id: str, end: Json) -> Chat:
+        """Close an own chat; *end* has the agent's reason, note and tags.
+
+        Raises:
+            UnknownChat, Conflict: ``closed`` or ``not_yours``.
+        """
+        chat = await self._around.store.write(partial(self._end, agent=agent, chat_id=chat_id, end=end))
+        self._around.store.tell([UserThere(chat_id=chat_id, connected=None)])
+        return chat
+
+    def _end(self, tx: Tx, agent: Agent, chat_id: str, end: Json) -> Chat:
+        chat = self._chats.own(tx, agent, chat_id)
+        records.close(tx, chat_id, {**end, "by": "agent"}, time.time())
+        self._chats.tell(tx, chat, Closed(chat_id=chat_id))
+        self._chats.agent_changed(tx, agent.id)
+        return self._chats.changed(tx, chat_id)
