@@ -114,7 +114,7 @@ class Desk(Backend):
         chat = records.chat(tx, chat_id)
         if chat is None or chat.state == "closed":
             raise ChatGone("desk", "bring a message", detail="the chat is closed")
-        line = DeskMessage(
+        new = DeskMessage(
             id=message.id,
             chat_id=chat_id,
             who="user",
@@ -125,7 +125,8 @@ class Desk(Backend):
             state="delivered",
             edited=message.edits is not None,
         )
-        if records.add_message(tx, line):
+        line = records.add_message(tx, new)
+        if line is not None:
             tx.announce(MessageChanged(message=line))
             self._chats.changed(tx, chat_id)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from rasa_handoff.model import Json
@@ -32,10 +32,11 @@ _USER_WROTE = (
 )
 _AGENT_WROTE = "UPDATE handoff_desk_chats SET last_text = :text, last_at = :at, unanswered = 0 WHERE id = :id"
 _INSERT_MESSAGE = (
-    "INSERT INTO handoff_desk_messages (id, chat_id, at, who, state, body) "
-    "VALUES (:id, :chat_id, :at, :who, :state, :body) ON CONFLICT DO NOTHING"
+    "INSERT INTO handoff_desk_messages (id, chat_id, number, at, who, state, body) "
+    "VALUES (:id, :chat_id, :number, :at, :who, :state, :body) ON CONFLICT DO NOTHING"
 )
-_MESSAGE = "SELECT id, chat_id, at, who, state, body FROM handoff_desk_messages "
+_NEXT = "SELECT coalesce(max(number), 0) + 1 FROM handoff_desk_messages WHERE chat_id = :chat_id"
+_MESSAGE = "SELECT id, chat_id, number, at, who, state, body FROM handoff_desk_messages "
 _SET_STATE = "UPDATE handoff_desk_messages SET state = :state WHERE id = :id AND chat_id = :chat_id"
 _AGENTS = (
     "SELECT a.id, a.name, a.presence, a.seen_at, "
@@ -95,6 +96,7 @@ class DeskMessage:
     at: float
     state: Literal["sent", "delivered", "failed"]
     edited: bool = False  #: it takes the place of what the user had written before
+    number: int = 0  #: its place in the chat, from the moment it is written; 0 from older versions, which went by time
 
 
 def put_agents(tx: Tx, agents: dict[str, str]) -> None:
@@ -164,16 +166,18 @@ def close(tx: Tx, chat_id: str, end: Json, now: float) -> None:
     tx.run(_CLOSE, {"id": chat_id, "end": json.dumps(end, ensure_ascii=False), "at": now})
 
 
-def add_message(tx: Tx, message: DeskMessage) -> bool:
-    """Write a message and what it changes about its chat; False if it is there already."""
+def add_message(tx: Tx, message: DeskMessage) -> DeskMessage | None:
+    """Write a message behind the others, and what it changes about its chat; None if it is there already."""
+    row = tx.one(_NEXT, {"chat_id": message.chat_id})
+    numbered = replace(message, number=int(row[0]) if row else 1)
     body = {name: getattr(message, name) for name in ("name", "text", "attachments", "edited")}
-    values = {"id": message.id, "chat_id": message.chat_id, "at": message.at, "who": message.who}
-    if tx.run(_INSERT_MESSAGE, {**values, "state": message.state, "body": json.dumps(body, ensure_ascii=False)}) != 1:
-        return False
+    values = {name: getattr(numbered, name) for name in ("id", "chat_id", "number", "at", "who", "state")}
+    if tx.run(_INSERT_MESSAGE, {**values, "body": json.dumps(body, ensure_ascii=False)}) != 1:
+        return None
     if message.who != "system":
         sql = _USER_WROTE if message.who == "user" else _AGENT_WROTE
         tx.run(sql, {"id": message.chat_id, "text": _in_short(message), "at": message.at})
-    return True
+    return numbered
 
 
 def _in_short(message: DeskMessage) -> str:
@@ -189,7 +193,7 @@ def message(tx: Tx, message_id: str) -> DeskMessage | None:
 
 def messages(tx: Tx, chat_id: str) -> list[DeskMessage]:
     """The messages of a chat, in order."""
-    return [_message(row) for row in tx.all(_MESSAGE + "WHERE chat_id = :id ORDER BY at, id", {"id": chat_id})]
+    return [_message(row) for row in tx.all(_MESSAGE + "WHERE chat_id = :id ORDER BY number, at", {"id": chat_id})]
 
 
 def set_state(tx: Tx, chat_id: str, message_id: str, state: str) -> bool:
@@ -210,4 +214,5 @@ def _chat(row: tuple[Any, ...]) -> Chat:
 
 
 def _message(row: tuple[Any, ...]) -> DeskMessage:
-    return DeskMessage(id=row[0], chat_id=row[1], at=row[2], who=row[3], state=row[4], **json.loads(row[5]))
+    known = dict(zip(("id", "chat_id", "number", "at", "who", "state"), row, strict=False))
+    return DeskMessage(**known, **json.loads(row[6]))

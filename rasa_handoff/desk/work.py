@@ -94,12 +94,13 @@ class Work:
         if known is not None:
             raise Conflict("id_taken", "another message has this id; make a new one")
         chat = self._chats.attended(tx, agent, line.chat_id)
-        records.add_message(tx, line)
+        written = records.add_message(tx, line)
+        assert written is not None  # nobody has its id
         said = AgentMessage(chat_id=line.chat_id, event_id=line.id, agent=self._staff.person(agent), text=line.text)
         self._chats.tell(tx, chat, said)
-        tx.announce(MessageChanged(message=line))
+        tx.announce(MessageChanged(message=written))
         self._chats.changed(tx, line.chat_id)
-        return line, True
+        return written, True
 
     async def typing(self, agent: Agent, chat_id: str, typing: bool) -> None:
         """Let the user see that *agent* writes.

@@ -178,6 +178,11 @@ ALTER TABLE handoff_handoffs ADD COLUMN stars INTEGER;
 ALTER TABLE handoff_handoffs ADD COLUMN resolved INTEGER;
 CREATE INDEX handoff_by_time ON handoff_handoffs (opened_at, id);
 
+-- Where a message stands in its chat: the clocks of several servers do not agree.
+ALTER TABLE handoff_desk_messages ADD COLUMN number INTEGER NOT NULL DEFAULT 0;
+DROP INDEX handoff_desk_messages_in_order;
+CREATE INDEX handoff_desk_messages_in_order ON handoff_desk_messages (chat_id, number, at);
+
 -- Files that users and agents give us, in parts.
 CREATE TABLE handoff_files (
     id         TEXT PRIMARY KEY,

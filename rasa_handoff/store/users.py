@@ -91,8 +91,8 @@ PLACES: dict[str, Place] = {
     "desk_messages": Place(
         table="handoff_desk_messages",
         where=f"chat_id IN {_CHATS}",
-        columns="id, chat_id, at, who, state, body",
-        order="chat_id, at, id",
+        columns="id, chat_id, number, at, who, state, body",
+        order="chat_id, number, at",
     ),
     "desk_chats": Place(
         table="handoff_desk_chats",

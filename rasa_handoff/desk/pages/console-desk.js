@@ -199,7 +199,9 @@ export class Desk extends EventTarget {
 
   /** Everything said in a chat, what is on its way last. */
   lines(id) {
-    const said = [...(this.talks.get(id)?.messages.values() ?? [])].sort((a, b) => a.at - b.at);
+    const said = [...(this.talks.get(id)?.messages.values() ?? [])].sort(
+      (a, b) => a.number - b.number || a.at - b.at,
+    );
     return [...said, ...(this.replies.get(id) ?? [])];
   }
 
