@@ -46,6 +46,17 @@ class TestAsAgentSystem:
         assert [line["text"] for line in found["messages"]] == ["Hello"]
         assert found["chat"]["unanswered"] == 1
 
+    async def test_messages_stand_in_the_order_in_which_they_came_whatever_the_servers_clocks_say(
+        self, web_on_each: Web
+    ) -> None:
+        web = web_on_each
+        bo = await web.agent_online()
+        _, chat = await web.waiting_user()
+        handoff = await handoff_of(web, chat)
+        for text, at in (("first", 9.0), ("second", 8.0), ("third", 8.0)):
+            await web.desk.send(handoff, Message(id=new_id(), who="user", text=text, at=at))
+        assert [line["text"] for line in (await bo.look_at(chat))["messages"]] == ["first", "second", "third"]
+
     async def test_a_closed_chat_is_gone(self, web_on_each: Web) -> None:
         web = web_on_each
         await web.agent_online()

@@ -25,7 +25,7 @@ class Asked:
     headers: Mapping[str, str]  #: names in lower case
     body: bytes
     taken: bool = True  #: acted upon, whether or not its answer arrives; False where the server said no
-    at: float = field(default_factory=time.time)
+    at: float = field(default_factory=time.monotonic)  #: seconds, by a clock that never goes back
 
     @property
     def json(self) -> Any:

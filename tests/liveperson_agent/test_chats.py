@@ -43,7 +43,7 @@ async def test_it_is_taken_long_before_twenty_seconds_are_over(agent: Stage, ven
     # A look every 2 s, with a fifth of jitter; the longer ones are those around.
     looks = [pause for pause in agent.clock.pauses if pause < 20]
     assert 1.6 <= min(looks) <= max(looks) <= 2.4
-    rang, chat = time.time(), vendor.visitor()
+    rang, chat = time.monotonic(), vendor.visitor()
     await agent.until(lambda: chat.state == "chatting")
     (taken,) = vendor.took("POST", "*/incomingRequests")
     looks = [each for each in vendor.took("GET", "*/incomingRequests") if rang < each.at < taken.at]

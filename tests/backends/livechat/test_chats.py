@@ -418,6 +418,14 @@ class TestCustomers:
         await stage.until(lambda: texts(vendor)[-1:] == ["still me"])
         assert [each.json.get("entity_id") for each in wire.taken("POST", "/v2/customer/token")] == [None, customer]
 
+    async def test_a_message_waits_where_new_tokens_are_not_taken_either(
+        self, stage: Stage, vendor: Vendor, wire: Wire
+    ) -> None:
+        await talking(stage, vendor)
+        vendor.refuse["send_event"] = [No("authentication"), No("authentication")]
+        await stage.say("not lost")
+        await stage.until(lambda: texts(vendor)[-1:] == ["not lost"])
+
     async def test_accounts_that_do_not_answer_are_left_alone(self, stage: Stage, wire: Wire) -> None:
         wire.fail(503, times=100, path="/v2/*")
         for number in range(10):
@@ -460,6 +468,19 @@ class TestErrors:
         regions = [each.headers.get("x-region") for each in wire.taken("POST", "*/customer/action/*")]
         assert regions[:2] == [None, "fra"]
         assert set(regions[1:]) == {"fra"}
+
+    async def test_another_region_has_the_license(self, tmp_path: Path, vendor: Vendor, wire: Wire) -> None:
+        vendor.region = "fra"
+        async with staged(tmp_path, wire, **cookie_grant(organization_id=None, license_id=LICENSE)) as stage:
+            assert (await stage.request()).is_open
+        assert len(wire.taken("GET", "*/get_dynamic_configuration")) == 2
+
+    async def test_an_organization_that_moves_takes_nobody_away(self, stage: Stage, vendor: Vendor) -> None:
+        vendor.region = "fra"
+        await talking(stage, vendor)
+        vendor.region = "dal"
+        await stage.say("still there?")
+        await stage.until(lambda: texts(vendor)[-1:] == ["still there?"])
 
     async def test_another_region_that_makes_no_sense(self, stage: Stage, vendor: Vendor) -> None:
         refusal = No("misdirected_request", data={"region": "no region\r\nX-Evil: 1"})
@@ -736,6 +757,18 @@ class TestWebhooks:
         await stage.ask(signed(vendor.write(chat_id, "hello")))
         await stage.until(lambda: stage.heard() == ["hello"])
 
+    async def test_a_whisper_that_is_edited_or_in_the_chat_that_comes_in_never_reaches_the_user(
+        self, stage: Stage, vendor: Vendor
+    ) -> None:
+        chat_id = (await talking(stage, vendor)).chat_id or ""
+        vendor.write(chat_id, "is she a VIP?", "W1", visibility="agents")
+        chat = {"chat": vendor.shown_chat(chat_of(vendor))}
+        edited = vendor.edit(chat_id, "W1", "she is a VIP")
+        for call in (vendor.webhook("incoming_chat", chat, chat_id), edited, edited):
+            assert (await stage.ask(signed(call))).status == 200
+        await stage.ask(signed(vendor.write(chat_id, "hello")))
+        await stage.until(lambda: stage.heard() == ["hello"])
+
     async def test_what_the_user_wrote_does_not_come_back(self, stage: Stage, vendor: Vendor) -> None:
         await talking(stage, vendor)
         chat = chat_of(vendor)
@@ -774,20 +807,52 @@ class TestWebhooks:
         await stage.ask(signed(vendor.write(chat_id, "ok?", "E2")))
         await stage.until(lambda: stage.heard() == ["at ten", "ok?"])
 
-    @pytest.mark.parametrize(("text", "heard"), [(None, []), ("(taken back)", ["(taken back)"])])
-    async def test_a_deleted_message(
-        self, tmp_path: Path, wire: Wire, vendor: Vendor, text: str | None, heard: list[str]
+    async def test_a_deleted_message_is_said_to_be_taken_back_once(self, stage: Stage, vendor: Vendor) -> None:
+        chat_id = (await talking(stage, vendor)).chat_id or ""
+        await stage.ask(signed(vendor.write(chat_id, "oops", "E1")))
+        deleted = vendor.delete(chat_id, "E1")
+        for _ in range(2):
+            assert (await stage.ask(signed(deleted))).status == 200
+        await stage.ask(signed(vendor.write(chat_id, "hello", "E2")))
+        await stage.until(lambda: stage.heard()[-1:] == ["hello"])
+        assert stage.heard() == ["oops", "✎ (A message was taken back.)", "hello"]
+
+    @pytest.mark.parametrize(("text", "heard"), [("", []), ("(forget it)", ["(forget it)"])])
+    async def test_what_is_said_of_a_deleted_message_is_a_setting(
+        self, tmp_path: Path, wire: Wire, vendor: Vendor, text: str, heard: list[str]
     ) -> None:
         async with staged(tmp_path, wire, deleted_text=text) as stage:
-            handoff = await talking(stage, vendor)
-            chat_id = handoff.chat_id or ""
+            chat_id = (await talking(stage, vendor)).chat_id or ""
             await stage.ask(signed(vendor.write(chat_id, "oops", "E1")))
-            about = {"chat_id": chat_id, "thread_id": chat_of(vendor).thread.id, "event_id": "E1"}
-            for _ in range(2):
-                await stage.ask(signed(vendor.webhook("event_deleted", about, chat_id)))
+            await stage.ask(signed(vendor.delete(chat_id, "E1")))
             await stage.ask(signed(vendor.write(chat_id, "hello", "E2")))
             await stage.until(lambda: stage.heard()[-1:] == ["hello"])
             assert stage.heard() == ["oops", *heard, "hello"]
+
+    async def test_what_the_user_never_read_is_not_taken_back(self, stage: Stage, vendor: Vendor) -> None:
+        chat_id = (await talking(stage, vendor)).chat_id or ""
+        await stage.ask(signed(vendor.write(chat_id, "is she a VIP?", "W1", visibility="agents")))
+        await stage.ask(signed(vendor.delete(chat_id, "W1")))
+        await stage.ask(signed(vendor.write(chat_id, "hello", "E2")))
+        await stage.until(lambda: stage.heard()[-1:] == ["hello"])
+        assert stage.heard() == ["hello"]
+
+    async def test_a_deletion_that_overtakes_its_message_and_an_edit(self, stage: Stage, vendor: Vendor) -> None:
+        chat_id = (await talking(stage, vendor)).chat_id or ""
+        late = [vendor.write(chat_id, "oops", "E1"), vendor.edit(chat_id, "E1", "ooops")]
+        for call in (vendor.delete(chat_id, "E1"), *late, vendor.write(chat_id, "hello", "E2")):
+            assert (await stage.ask(signed(call))).status == 200
+        await stage.until(lambda: stage.heard()[-1:] == ["hello"])
+        assert stage.heard() == ["hello"]
+
+    async def test_an_edit_that_comes_behind_the_deletion(self, stage: Stage, vendor: Vendor) -> None:
+        chat_id = (await talking(stage, vendor)).chat_id or ""
+        await stage.ask(signed(vendor.write(chat_id, "at nine", "E1")))
+        late = vendor.edit(chat_id, "E1", "at ten")
+        for call in (vendor.delete(chat_id, "E1"), late, vendor.write(chat_id, "hello", "E2")):
+            assert (await stage.ask(signed(call))).status == 200
+        await stage.until(lambda: stage.heard()[-1:] == ["hello"])
+        assert stage.heard() == ["at nine", "✎ (A message was taken back.)", "hello"]
 
     async def test_what_the_agents_have_read_reaches_the_users_side(
         self, stage: Stage, vendor: Vendor, wire: Wire
@@ -946,6 +1011,19 @@ class TestLooking:
             vendor.write(handoff.chat_id or "", "today", created_at=rfc3339(stage.now()))
             await stage.until(lambda: stage.heard()[-1:] == ["today"])
             assert stage.heard() == ["three days ago", "today"]
+
+    async def test_an_answer_without_threads_does_not_end_a_chat(
+        self, polling: Stage, vendor: Vendor, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("rasa_handoff.backends.polling._AFTER_FAILURES", (0.02,))
+        handoff = await talking(polling, vendor)
+        looks = len(asked(wire, "list_threads"))
+        wire.respond("POST", "*/list_threads", lambda given: (200, {}))
+        await polling.until(lambda: len(asked(wire, "list_threads")) > looks + 4)
+        assert (await polling.handoff()).is_open
+        vendor.on(wire)
+        vendor.write(handoff.chat_id or "", "hello")
+        await polling.until(lambda: polling.heard() == ["hello"])
 
     async def test_their_trouble_is_waited_out(
         self, polling: Stage, vendor: Vendor, wire: Wire, monkeypatch: pytest.MonkeyPatch

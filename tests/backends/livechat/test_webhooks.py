@@ -127,6 +127,13 @@ def test_a_secret_that_they_do_not_show_is_taken_for_the_right_one(run: Run, ven
     assert {row["state"] for row in run.rows("register")} == {"was there"}
 
 
+def test_another_region_is_asked(run: Run, vendor: Vendor) -> None:
+    vendor.region = "fra"
+    run.rows("register")
+    assert len(vendor.webhooks) == len(ACTIONS)
+    assert {row["state"] for row in run.rows("unregister")} == {"taken back"}
+
+
 def test_those_of_others_are_left_alone(run: Run, vendor: Vendor) -> None:
     vendor.webhooks["other"] = {"id": "other", "url": "https://else.example.com", "action": "incoming_event"}
     run.rows("register")

@@ -210,6 +210,8 @@ class Vendor:
         found = re.fullmatch(r"/v(\d\.\d)/(customer|configuration)/action/(\w+)", asked.path)
         if found is None or found[1] not in ("3.5", "3.6"):
             raise No("unsupported_version")
+        if self.region and asked.headers.get("x-region") != self.region:
+            raise No("misdirected_request", "Wrong region", {"region": self.region})
         if found[3] == "get_dynamic_configuration" and asked.method == "GET":
             if asked.query != {"license_id": LICENSE}:
                 raise No("license_not_found")
@@ -221,8 +223,6 @@ class Vendor:
     def _customer(self, action: str, asked: Asked) -> Any:
         if asked.query != {"organization_id": ORGANIZATION}:
             raise No("license_not_found")
-        if self.region and asked.headers.get("x-region") != self.region:
-            raise No("misdirected_request", "Wrong region", {"region": self.region})
         customer = self.tokens.get(asked.headers.get("authorization", "").removeprefix("Bearer "))
         if customer is None:
             raise No("authentication", "Authentication error")
@@ -478,6 +478,12 @@ class Vendor:
         event = next(each for each in self.chats[chat_id].thread.events if each["id"] == event_id)
         event["text"] = text
         return self.webhook("event_updated", {**self._about(chat_id), "event": dict(event)}, chat_id)
+
+    def delete(self, chat_id: str, event_id: str) -> Call:
+        """An agent takes back what was written."""
+        thread = self.chats[chat_id].thread
+        thread.events = [each for each in thread.events if each["id"] != event_id]
+        return self.webhook("event_deleted", {**self._about(chat_id), "event_id": event_id}, chat_id)
 
     def end(self, chat_id: str, agent: str | None = AGENT, kind: str = "manual_archived_agent") -> Call:
         """An agent, or (None) their router, ends the chat."""

@@ -231,7 +231,7 @@ async def test_typing_pictures_buttons_and_cards_have_the_frameworks_own_form(li
     question, image, file, card = activities(internet)[-4:]
     (hero,) = question["attachments"]
     assert hero["contentType"] == "application/vnd.microsoft.card.hero"
-    assert hero["content"]["text"] == "Sure?"
+    assert (question["text"], "text" in hero["content"]) == ("Sure?", False)
     assert [each["type"] for each in hero["content"]["buttons"]] == ["messageBack", "imBack", "openUrl"]
     assert hero["content"]["buttons"][0]["value"] == {"title": "Yes", "payload": "/affirm"}
     assert image["attachments"][0]["contentType"] == "image/png"
@@ -245,6 +245,32 @@ async def test_typing_pictures_buttons_and_cards_have_the_frameworks_own_form(li
         "images": [{"url": "https://a.test/b.png"}],
         "tap": {"type": "openUrl", "value": "https://a.test/b"},
     }
+
+
+TYPED = "1. *Not* <b>bold</b>\n# see https://a.test/_x_"
+
+
+async def test_what_an_agent_typed_is_read_as_it_is(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    await line.reply(handoff, TYPED, cards=(Card(title="Blue", text=TYPED),))
+    text, card = activities(internet)[-2:]
+    assert (text["text"], text["textFormat"]) == (TYPED, "plain")
+    shown = card["attachments"][0]["content"]["text"]
+    assert shown == "1. *Not* &lt;b&gt;bold&lt;/b&gt;\n# see https://a.test/_x_"
+
+
+async def test_web_chat_reads_markdown_in_a_card(line: Line, internet: Internet) -> None:
+    handoff = await in_web_chat(line)
+    await line.reply(handoff, cards=(Card(title="Blue", text=TYPED),))
+    shown = activities(internet)[-1]["attachments"][0]["content"]["text"]
+    assert shown == "1\\. \\*Not\\* <b>bold</b>\n\\# see https://a.test/_x_"
+
+
+async def test_the_owners_own_words_may_have_markup(line: Line, internet: Internet) -> None:
+    """As they have it in all that the bot says."""
+    await started(line)
+    (notice,) = [each for each in activities(internet) if "text" in each]
+    assert "textFormat" not in notice
 
 
 FILES = (

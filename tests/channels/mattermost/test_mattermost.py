@@ -12,6 +12,7 @@ from rasa.core.agent import Agent
 from rasa.core.channels.mattermost import MattermostInput
 
 from rasa_handoff.channels.mattermost import Mattermost
+from rasa_handoff.channels.verbatim import JOINER
 from rasa_handoff.model import Attachment, Button, Card
 from rasa_handoff.testing.payloads import Payloads
 from rasa_handoff.testing.wire import Wire
@@ -124,6 +125,29 @@ async def test_pictures_buttons_and_cards_have_mattermosts_own_form(line: Line, 
     assert image["props"]["attachments"][0]["image_url"] == "https://a.test/cat.png"
     assert file["message"] == "bill.pdf: https://a.test/bill.pdf"
     assert card["props"]["attachments"][0]["title_link"] == "https://a.test/b"
+
+
+async def test_what_an_agent_typed_is_read_as_it_is_and_calls_nobody(line: Line, wire: Wire) -> None:
+    handoff = await started(line)
+    await line.reply(
+        handoff,
+        "1. *Not* bold_ @all, see https://a.test/_x_\n# no heading",
+        cards=(Card(title="Blue", text="*A* bike for @here"),),
+    )
+    text, card = posts(wire)[-2:]
+    assert text["message"] == (
+        f"**Bo**: 1\\. \\*Not\\* bold\\_ @{JOINER}all, see https://a.test/_x_\n\\# no heading"
+    )
+    assert card["props"]["attachments"][0]["text"] == f"\\*A\\* bike for @{JOINER}here"
+
+
+async def test_a_long_text_comes_in_pieces_that_fit(line: Line, wire: Wire) -> None:
+    """Also when half of it has to be escaped."""
+    handoff = await started(line)
+    await line.reply(handoff, "* " * 20_000)
+    said = [each["message"].removeprefix("**Bo**: ") for each in posts(wire) if "*" in each["message"]]
+    assert max(map(len, said)) <= 16_383 - len("**Bo**: ")
+    assert " ".join(said).split() == ["\\*"] * 20_000
 
 
 BILL = b"%PDF-1.7 a bill"
