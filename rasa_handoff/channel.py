@@ -23,12 +23,12 @@ from rasa_handoff import strict_json as read
 from rasa_handoff.backends import settings_models
 from rasa_handoff.channels.base import Around
 from rasa_handoff.channels.intake import Intake
-from rasa_handoff.channels.stream import StreamOutput
+from rasa_handoff.channels.stream import StreamOutput, find_files
 from rasa_handoff.desk import live
 from rasa_handoff.desk.api import DeskApi
 from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.errors import ConfigError, HandoffError, StoreError
-from rasa_handoff.fetch import File
+from rasa_handoff.fetch import AnyFile
 from rasa_handoff.gate import Gate
 from rasa_handoff.inbox import Typed
 from rasa_handoff.media import MediaFile
@@ -40,6 +40,7 @@ from rasa_handoff.takeover import Takeover
 from rasa_handoff.web import framing, logs, user
 from rasa_handoff.web.answers import answering, as_json, payload_of
 from rasa_handoff.web.figures import FiguresApi
+from rasa_handoff.web.files import FilesApi
 from rasa_handoff.web.health import HealthApi
 from rasa_handoff.web.history import HistoryApi
 from rasa_handoff.web.media import MediaApi
@@ -116,6 +117,7 @@ class HandoffInput(InputChannel):
         FiguresApi(self.running).add_to(blueprint)
         HistoryApi(self.running).add_to(blueprint)
         MediaApi(self.running, self._open_file).add_to(blueprint)
+        FilesApi(self.running).add_to(blueprint)
         DeskApi(self.running).add_to(blueprint)
         blueprint.listener("before_server_start")(self._start)
         blueprint.listener("after_server_start")(self._guard)
@@ -154,6 +156,7 @@ class HandoffInput(InputChannel):
             public_url=settings.public_url,
             largest_file=settings.largest_file,
             elsewhere=runtime.elsewhere,
+            files=runtime.files,
         )
         self._channels = channels.Channels(lambda: app.ctx.input_channels, around, settings.channels)
         runtime.opening.spoken = self._channels.spoken()
@@ -196,7 +199,7 @@ class HandoffInput(InputChannel):
     async def _take(self, sender_id: str, **wishes: str | None) -> Handoff:
         return await self._takeover.take(sender_id, **wishes)
 
-    def _open_file(self, file: MediaFile) -> AbstractAsyncContextManager[File]:
+    def _open_file(self, file: MediaFile) -> AbstractAsyncContextManager[AnyFile]:
         return self._channels.named(file.channel).open(file.reference)
 
     # -- what users say -----------------------------------------------------------------------
@@ -206,6 +209,7 @@ class HandoffInput(InputChannel):
     ) -> HTTPResponse | None:
         payload = await payload_of(request)
         message = self._message(request, payload)
+        await find_files(self.running().store, request, message)
         if request.args.get("stream", "").lower() == "true":
             await _answer_in_parts(request, message, on_new_message)
             return None

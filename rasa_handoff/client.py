@@ -9,10 +9,14 @@ ClientError
 from __future__ import annotations
 
 import json
+import shutil
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from http.client import HTTPException, IncompleteRead
+from typing import Any, BinaryIO
 from urllib.parse import quote, urlencode, urlsplit
 
 from rasa_handoff.errors import HandoffError
@@ -110,6 +114,14 @@ class Client:
         asked = {"sender_id": sender_id}
         return dict(self._ask("export the user", "POST", "/users/export", asked, LONGEST_ERASURE)["user"])
 
+    def save(self, link: str, file: BinaryIO) -> None:
+        """Write into *file* what a link of an export opens."""
+        doing = "give a file"
+        with self._answering(doing, urllib.request.Request(self.url + urlsplit(link).path), LONGEST_ERASURE) as answer:
+            shutil.copyfileobj(answer, file)
+            if answer.length:  # it was cut off, which reading piece by piece does not tell
+                raise IncompleteRead(b"", answer.length)
+
     def erase(self, sender_id: str, *, close: bool) -> Json:
         """Delete all that is kept of a user; *close* ends their open handoff first."""
         asked = {"sender_id": sender_id, "close": close}
@@ -125,13 +137,23 @@ class Client:
             data=json.dumps(body or {}).encode() if method == "POST" else None,
             headers={**headers, "Content-Type": "application/json"},
         )
+        with self._answering(doing, request, seconds) as answer:
+            return _read(answer.read(), doing, self.url, answer.status)
+
+    @contextmanager
+    def _answering(self, doing: str, request: urllib.request.Request, seconds: float) -> Iterator[Any]:
+        """The server's answer to *request*, to be read.
+
+        Raises:
+            ClientError: there is none, or it is a refusal.
+        """
         try:
             with self._opener().open(request, timeout=seconds) as answer:
-                return _read(answer.read(), doing, self.url, answer.status)
+                yield answer
         except urllib.error.HTTPError as error:
             with error:
                 raise _refusal(error.code, error.read(), doing, self.url) from None
-        except (OSError, ValueError) as error:  # URLError and time-outs are OSErrors
+        except (OSError, HTTPException, ValueError) as error:  # URLError and time-outs are OSErrors
             reason = getattr(error, "reason", error)
             raise ServerUnreachable(
                 f"{self.url} does not answer, so it could not {doing}: {reason}. "

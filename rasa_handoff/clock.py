@@ -103,4 +103,4 @@ class Clock:
 
     def _prune(self, tx: Tx, now: float) -> bool:
         old = retention.delete_old(tx, now - self._keep_for) if self._keep_for is not None else 0
-        return old + retention.forget_seen(tx, now) > 0
+        return old + retention.delete_unsent(tx, now) + retention.forget_seen(tx, now) > 0

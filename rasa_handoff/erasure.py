@@ -57,6 +57,8 @@ class Eraser:
         if close:
             await self._close(sender_id)
         await self._until(_is_quiet, sender_id)
+        while await self._store.write(partial(_begin, sender_id=sender_id)):
+            pass  # in steps, so that nobody else waits long
         erasure = await self._store.write(partial(_erase, sender_id=sender_id))
         with suppress(StoreError):  # then this process hears later that all has to be looked at again
             await self._store.told()
@@ -99,12 +101,21 @@ def _is_quiet(tx: Tx, sender_id: str) -> bool:
     return handoff.is_open
 
 
+def _begin(tx: Tx, sender_id: str) -> int:
+    _require_over(tx, sender_id)
+    return users.begin_to_erase(tx, sender_id)
+
+
 def _erase(tx: Tx, sender_id: str) -> Erasure:
+    _require_over(tx, sender_id)
+    undelivered, elsewhere = users.pending(tx, sender_id), users.elsewhere(tx, sender_id)
+    rows = users.erase(tx, sender_id)
+    return Erasure(rows=rows, undelivered=undelivered, elsewhere=tuple(elsewhere), overwritten=False)
+
+
+def _require_over(tx: Tx, sender_id: str) -> None:
     handoff = handoffs.unsettled(tx, sender_id)
     if handoff is not None and handoff.is_open:
         raise Conflict("open", "the user is with an agent, or waits for one; end that first")
     if handoff is not None:
         raise Conflict("settling", "the bot has not been told yet that the handoff is over; try again in a moment")
-    undelivered, elsewhere = users.pending(tx, sender_id), users.elsewhere(tx, sender_id)
-    rows = users.erase(tx, sender_id)
-    return Erasure(rows=rows, undelivered=undelivered, elsewhere=tuple(elsewhere), overwritten=False)

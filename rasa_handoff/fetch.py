@@ -8,7 +8,7 @@ import re
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
 
 import aiohttp
@@ -88,28 +88,41 @@ class Fetched:
     name: str | None
 
 
+class AnyFile(Protocol):
+    """A file that is being read, wherever it is."""
+
+    mime: str
+    name: str | None
+    size: int | None  #: bytes; None where nobody says
+
+    def parts(self, skip: int = 0) -> AsyncIterator[bytes]:
+        """Its bytes, but for the first *skip*.
+
+        Raises:
+            FetchError: the rest cannot be had.
+        """
+        ...
+
+
 class File:
-    """A file that is being received."""
+    """A file that is being received; see `AnyFile`."""
 
     def __init__(self, reply: aiohttp.ClientResponse, largest: int) -> None:
         self._reply = reply
         self._largest = largest
         self.mime = (reply.headers.get("Content-Type") or "application/octet-stream").partition(";")[0].strip().lower()
         self.name = _name(reply)
-        self.size = reply.content_length  #: bytes; None where its server does not say
+        self.size = reply.content_length
 
-    async def parts(self) -> AsyncIterator[bytes]:
-        """Its bytes.
-
-        Raises:
-            FetchError: there are too many.
-        """
+    async def parts(self, skip: int = 0) -> AsyncIterator[bytes]:
         left = self._largest
         async for part in self._reply.content.iter_chunked(_PART):
             left -= len(part)
             if left < 0:
                 raise FetchError(f"it is larger than {self._largest} bytes")
-            yield part
+            if skip < len(part):
+                yield part[skip:]
+            skip = max(skip - len(part), 0)
 
 
 class Fetcher:

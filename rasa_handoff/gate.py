@@ -25,7 +25,7 @@ from rasa_handoff import attachments
 from rasa_handoff.channels.base import Channel, Heard
 from rasa_handoff.channels.intake import Intake
 from rasa_handoff.dialogue import Dialogue
-from rasa_handoff.errors import UnknownChat
+from rasa_handoff.errors import Conflict, UnknownChat
 from rasa_handoff.heard import Hearing, external_id
 from rasa_handoff.media import Media
 from rasa_handoff.model import EndReason, Handoff, new_id
@@ -63,7 +63,7 @@ class Gate:
         self._switchboard = switchboard
         self._dialogue = dialogue
         self._intake = intake
-        self._hearing = Hearing(media, settings.redact.patterns)
+        self._hearing = Hearing(media, settings.redact.patterns, settings.deleted_text)
         self._settings = settings
         self._nudge = nudge
         self._loaded = loaded
@@ -137,7 +137,7 @@ class Gate:
     ) -> Any:
         handoff = await self._meet(message)
         if handoff is None:
-            return await to_bot(message)
+            return await _said_to_bot(message, heard, to_bot)
         if handoff.is_open:
             self._nudge(handoff)
             if await self._to_agent(message, heard or Heard(sender_id=message.sender_id), handoff):
@@ -149,7 +149,7 @@ class Gate:
             await self._dialogue.settle_locked(handoff.id, message.output_channel)
             if self._is_end_word(message):
                 return _collected(message)
-        return await to_bot(message)
+        return await _said_to_bot(message, heard, to_bot)
 
     async def _meet(self, message: UserMessage) -> Handoff | None:
         """Give the user what waited for them; the handoff that holds the conversation."""
@@ -177,7 +177,8 @@ class Gate:
         if heard.unsaid:
             return True
         channel = self._intake.channel(message)
-        said = self._hearing.message(channel, handoff, _with_metadata(heard, message.metadata), clean(message.text))
+        heard = await channel.learned(_with_metadata(heard, message.metadata))
+        said = self._hearing.message(channel, handoff, heard, clean(message.text))
         if not said.text and not said.attachments:
             return True
         if len(said.text) > LONGEST_TEXT:
@@ -199,7 +200,7 @@ class Gate:
             handoff = await self._switchboard.holder(heard.sender_id)
             if handoff is None or not handoff.is_open:
                 return False
-            said = self._hearing.message(channel, handoff, heard, "")
+            said = self._hearing.message(channel, handoff, await channel.learned(heard), "")
             if not said.text and not said.attachments:
                 return False
             self._nudge(handoff)
@@ -236,6 +237,19 @@ class Gate:
         words = await self._dialogue.words(handoff, "utter_handoff_undelivered", {})
         if words and message.output_channel is not None:
             await message.output_channel.send_response(message.sender_id, words)
+
+
+async def _said_to_bot(
+    message: UserMessage, heard: Heard | None, to_bot: Callable[[UserMessage], Awaitable[Any]]
+) -> Any:
+    """Let the bot answer *message*.
+
+    Raises:
+        Conflict: ``not_open``; it was for agents alone, who have left meanwhile.
+    """
+    if heard is not None and heard.for_agents:
+        raise Conflict("not_open", "the bot has the conversation, and takes no files")
+    return await to_bot(message)
 
 
 def _with_metadata(heard: Heard, metadata: Any) -> Heard:

@@ -23,17 +23,21 @@ class Hearing:
     Args:
         media: makes links to files that need the channel's credentials.
         patterns: what is blanked.
+        deleted_text: what agents read of a message that the user has deleted.
     """
 
-    def __init__(self, media: Media, patterns: Sequence[re.Pattern[str]]) -> None:
+    def __init__(self, media: Media, patterns: Sequence[re.Pattern[str]], deleted_text: str) -> None:
         self._media = media
         self._patterns = patterns
+        self._deleted_text = deleted_text
 
     def message(self, channel: Channel, handoff: Handoff, heard: Heard, to_bot: str) -> Message:
         """What the agents get, where the bot would have got *to_bot*; empty: nothing."""
         text = clean(heard.text) if heard.text is not None else to_bot
         if heard.button is not None:
             text = clean(pressed(heard.button))
+        if heard.deletes is not None:
+            text = self._deleted_text
         text, to_bot = (redact_text(each, self._patterns) for each in (text, to_bot))
         carried, unseen = self._carried(channel, handoff, heard)
         if heard.writer and (text or carried or unseen):
@@ -44,6 +48,7 @@ class Hearing:
             text="\n".join(filter(None, (text, *unseen))),
             attachments=tuple(carried),
             edits=_known(heard.edits),
+            deletes=_known(heard.deletes),
             to_bot=None if to_bot and to_bot == text and not unseen else to_bot,
             at=time.time(),
         )

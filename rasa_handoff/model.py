@@ -103,6 +103,7 @@ class Message:
     to_bot: str | None = None  #: of a user: what the bot gets, where that is not *text*; empty: nothing
     known_as: str | None = None  #: of a user: what their own side calls it
     edits: str | None = None  #: of a user: what their own side calls the message whose place it takes
+    deletes: str | None = None  #: of a user: what their own side calls the message that it says is gone
     at: float = 0.0  #: seconds since the epoch
 
 

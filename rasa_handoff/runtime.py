@@ -21,6 +21,7 @@ from rasa_handoff.elsewhere import Elsewhere
 from rasa_handoff.erasure import Eraser
 from rasa_handoff.errors import BackendError, ChatGone, UserAway
 from rasa_handoff.events import MessageStatus
+from rasa_handoff.files import Files
 from rasa_handoff.health import Health
 from rasa_handoff.inbox import Inbox, Typed
 from rasa_handoff.live import Hub
@@ -74,6 +75,7 @@ class Runtime:
         self.clock = Clock(self.store, self.switchboard, self.inbox, self.backends, now, settings.retention)
         self.eraser = Eraser(self.store, self.switchboard)
         self.media = Media(lambda: self.access.secret, settings.public_url, settings.media_links, now)
+        self.files = Files(self.store, self.media, settings.largest_file, now)
         self.metrics = Metrics(self.backends, [rule.group for rule in settings.route if rule.group])
         self.health = Health(self.store)
         self.outbox: Outbox
@@ -113,6 +115,7 @@ class Runtime:
             apply=self.inbox.apply,
             applied=self.inbox.applied,
             access=self.access,
+            files=self.files,
             hooks_url=self._hooks_url(),
             history_url=self.history_url,
             now=self._now,
@@ -139,6 +142,7 @@ class Runtime:
         await self.opening.stop()
         await self.elsewhere.stop()
         await self._tasks.stop()
+        await self.files.stop()
         for backend in self.backends.values():
             await backend.stop()
         await self.succession.leave()

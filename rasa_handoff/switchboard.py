@@ -55,7 +55,7 @@ class Switchboard:
 
         Args:
             external_id: the channel's id of the message; a repeat of it has no second effect, and neither has
-                an edit that changes nothing.
+                an edit that changes nothing, or what says that a message is gone which the agents never got.
         """
         return await self._store.write(partial(self._said, sender_id=sender_id, message=message, theirs=external_id))
 
@@ -67,10 +67,13 @@ class Switchboard:
             return Receipt(handoff=handoff, message_id=theirs, repeat=True)
         if message.edits and messages.is_no_news(tx, handoff.id, message):
             return Receipt(handoff=handoff, message_id=theirs, repeat=True)
+        if message.deletes and not messages.is_known_as(tx, handoff.id, message.deletes):
+            return Receipt(handoff=handoff, message_id=theirs, repeat=True)
         before = handoff
         handoff = self._changes.pass_on(tx, handoff, message)
         messages.insert(tx, handoff.id, handoff.last_seq, replace(message, known_as=theirs))
-        if handoff.status is Status.ACTIVE and "agent_reply" not in handoff.deadlines:
+        awaits_reply = handoff.status is Status.ACTIVE and not message.deletes
+        if awaits_reply and "agent_reply" not in handoff.deadlines:
             handoff = self._changes.start(handoff, "agent_reply")
         if handoff.deadlines is before.deadlines:
             handoffs.count(tx, handoff)

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 
 from playwright import async_api, sync_api
 
+from tests.web_stage import Web, token_of
+
 PATIENCE = 20_000.0  #: milliseconds that a page has for what a test expects
 
 async_api.expect.set_options(timeout=PATIENCE)
@@ -28,3 +30,13 @@ async def running_browser() -> AsyncIterator[async_api.Browser]:
         browser = await playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox", "--disable-gpu"])
         yield browser
         await browser.close()
+
+
+async def console(web: Web, browser: async_api.Browser | async_api.BrowserContext, name: str = "Bo") -> async_api.Page:
+    """The console, with an agent who is signed in there."""
+    page = await browser.new_page()
+    await page.goto(f"{web.url}/desk/")
+    await page.get_by_label("Token", exact=True).fill(token_of(name))
+    await page.get_by_role("button", name="Sign in").click()
+    await async_api.expect(page.get_by_role("heading", name="Waiting")).to_be_visible()
+    return page

@@ -320,6 +320,13 @@ def test_the_public_url_is_judged(bot: Path, url: str | None, level: Level, line
     assert only(examined(bot), "public_url", level).lines == ((line,) if line else ())
 
 
+def test_a_fault_is_to_be_mended_where_it_is(bot: Path) -> None:
+    credentials(bot, {"public_url": "nowhere"}, **{CHANNEL: {"account": "12345678", "password": "p"}})
+    found = of(examined(bot), "settings", Level.PROBLEM)
+    where = [(each.text.partition(":")[0], (each.remedy or "").rpartition(" ")[2]) for each in found]
+    assert where == [("public_url", f"{SECTION}."), (CHANNEL, f"{CHANNEL}.")]
+
+
 def test_a_private_file_that_others_can_read_is_a_problem(bot: Path) -> None:
     (bot / ".rasa_handoff").mkdir(mode=0o700)
     (bot / ".rasa_handoff" / "access.json").write_text("{}")

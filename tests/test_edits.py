@@ -8,7 +8,8 @@ from typing import Any, ClassVar
 import pytest
 
 from rasa_handoff.errors import ConfigError
-from rasa_handoff.model import Attachment, Message, new_id
+from rasa_handoff.events import AgentJoined, AgentMessage
+from rasa_handoff.model import Attachment, Message, Person, new_id
 from rasa_handoff.settings import read_section
 from tests.stage import Recorder, Stage
 from tests.web_stage import Web
@@ -69,6 +70,28 @@ async def test_another_file_with_the_same_words_is_a_change(stage: Stage) -> Non
     assert await texts(stage, 3) == ["look", "✎ look", "✎"]
 
 
+async def test_a_deletion_takes_the_place_of_what_agents_have_read_and_of_nothing_else(stage: Stage) -> None:
+    await stage.request()
+    await say(stage, "at nine", "m1")
+    await say(stage, "(gone)", "d0", deletes="before")
+    await say(stage, "(gone)", "d1", deletes="m1")
+    await say(stage, "at nine", "e1", edits="m1")  # it is put back
+    await say(stage, "the last", "m2")
+    assert await texts(stage, 4) == ["at nine", "(gone)", "✎ at nine", "the last"]
+
+
+async def test_nobody_waits_for_an_answer_to_a_deletion(stage: Stage) -> None:
+    handoff = await stage.request()
+    await stage.happen(AgentJoined(chat_id=handoff.id, agent=Person(name="Bo")))
+    await say(stage, "at nine", "m1")
+    await stage.happen(AgentMessage(chat_id=handoff.id, text="Fine"))
+    await say(stage, "(gone)", "d1", deletes="m1")
+    assert await texts(stage, 2) == ["at nine", "(gone)"]
+    now = await stage.handoff()
+    assert now is not None
+    assert "agent_reply" not in now.deadlines
+
+
 async def test_an_edit_that_waited_on_disk_is_still_one(stage: Stage) -> None:
     await stage.request()
     stage.agents.trouble = [OSError()] * 100
@@ -118,3 +141,6 @@ def test_the_mark_is_the_bot_owners_to_choose() -> None:
     assert read_section({"edited_text": "(edited) {text}"}, {"desk": Recorder.settings_model}).edited_text
     with pytest.raises(ConfigError, match=r"edited_text: must have \{text\}"):
         read_section({"edited_text": "(edited)"}, {"desk": Recorder.settings_model})
+    assert read_section({"deleted_text": "(deleted)"}, {"desk": Recorder.settings_model}).deleted_text == "(deleted)"
+    with pytest.raises(ConfigError, match=r"deleted_text: is empty"):
+        read_section({"deleted_text": " "}, {"desk": Recorder.settings_model})

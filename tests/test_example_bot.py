@@ -285,8 +285,10 @@ async def test_when_nobody_is_there_the_form_asks_again(chat: Chat) -> None:
 @pytest.mark.parametrize("reason", SAID)
 async def test_every_end_has_its_words_and_the_bot_goes_on(chat: Chat, reason: EndReason) -> None:
     await chat.say("talk to an agent")
-    way_out = ["utter_handoff_way_out"] if reason.value in UNHAPPY else []
-    assert await chat.end(reason) == ["utter_handoff_closed", *way_out]
+    then = ["utter_handoff_way_out"] if reason.value in UNHAPPY else []
+    if reason is EndReason.AGENT_CLOSED:
+        then = ["utter_handoff_ask_rating"]
+    assert await chat.end(reason) == ["utter_handoff_closed", *then]
     tracker = await chat.tracker()
     assert not tracker.is_paused()
     words = [event.text for event in tracker.events if event.type_name == "bot"]
@@ -309,6 +311,23 @@ async def test_an_interrupted_form_asks_its_question_again(chat: Chat, reason: E
     assert await chat.end(reason) == ["utter_handoff_closed", "utter_ask_callback_phone"]
     assert await chat.say("0151 2345678") == ["utter_ask_callback_time"]
     assert (await chat.tracker()).get_slot("callback_name") == "Ann Miller"
+
+
+async def test_a_button_tells_the_desk_how_content_the_user_was(chat: Chat) -> None:
+    chat.server.answers["POST /handoffs/rating"] = 200, {"handoff": {**ANSWER, "status": "closed"}}
+    await chat.say("talk to an agent")
+    await chat.end(EndReason.AGENT_CLOSED)
+    (asked,) = [event.data["buttons"] for event in await chat.events() if event.type_name == "bot"][-1:]
+    assert await chat.say(asked[1]["payload"]) == ["utter_handoff_rated"]
+    assert chat.server.asked[-1] == "POST /webhooks/handoff/handoffs/rating"
+    assert json.loads(chat.server.bodies[-1]) == {"sender_id": chat.sender_id, "stars": 4}
+    assert (await chat.tracker()).get_slot("handoff_rating") is None
+
+
+async def test_an_agent_system_that_takes_no_ratings_is_not_rated(chat: Chat) -> None:
+    chat.answer(backend="yellow")
+    await chat.say("talk to an agent")
+    assert await chat.end(EndReason.AGENT_CLOSED) == ["utter_handoff_closed"]
 
 
 async def test_a_second_handoff_goes_like_the_first(chat: Chat) -> None:

@@ -10,6 +10,7 @@ import json
 import re
 import uuid
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -90,6 +91,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
     max_leaves=12,
 )
+file_names = st.text(max_size=20).map(lambda name: quote(name, errors="replace"))
 chat_ids = st.sampled_from(["waiting", "open", "closed", "unknown"])
 
 
@@ -126,6 +128,8 @@ def requests(draw: st.DrawFn) -> tuple[str, str, Any, bool]:
     body = operations()[method, re.sub(r"/chats/\w+", "/chats/{chat_id}", path)].get("requestBody")
     if body is None:
         return method, path, draw(anything) if method != "GET" else None, True
+    if "*/*" in body["content"]:
+        return method, f"{path}?name={draw(file_names)}", draw(anything), True
     schema = body["content"]["application/json"]["schema"]
     valid = draw(st.booleans())
     if valid:

@@ -171,8 +171,7 @@ class TestClosing:
 
 
 class TestRating:
-    async def test_an_agent_system_that_takes_none_says_so(self, web: Web) -> None:
-        await web.agent_online()
+    async def test_a_handoff_that_no_agent_system_took_has_none(self, web: Web) -> None:
         await web.open("ann")
         answer = await (await web.operator()).post("/handoffs/rating", {"sender_id": "ann", "stars": 4})
         assert (answer.status, answer.code) == (409, "no_ratings")

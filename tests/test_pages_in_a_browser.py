@@ -13,7 +13,7 @@ from playwright.async_api import Browser, Page, expect
 from rasa_handoff.channels.base import place
 from rasa_handoff.events import AgentMessage
 from rasa_handoff.model import Attachment, Message, new_id
-from tests.browsers import running_browser
+from tests.browsers import console, running_browser
 from tests.web_stage import Web, open_web, token_of
 
 pytestmark = pytest.mark.browser
@@ -33,16 +33,6 @@ async def chat_page(web: Web, browser: Browser) -> tuple[Page, str]:
     await page.goto(f"{web.url}/chat/")
     find = "Object.values(localStorage).map((each) => JSON.parse(each).sender).find(Boolean)"
     return page, await (await page.wait_for_function(find)).json_value()
-
-
-async def console(web: Web, browser: Browser, name: str = "Bo") -> Page:
-    """The console, with an agent who is signed in there."""
-    page = await browser.new_page()
-    await page.goto(f"{web.url}/desk/")
-    await page.get_by_label("Token", exact=True).fill(token_of(name))
-    await page.get_by_role("button", name="Sign in").click()
-    await expect(page.get_by_role("heading", name="Waiting")).to_be_visible()
-    return page
 
 
 async def hand_over(page: Page) -> Any:

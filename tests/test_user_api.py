@@ -109,7 +109,7 @@ class TestStream:
     async def test_greets_with_where_the_handoff_stands(self, web: Web) -> None:
         bo = await web.agent_online()
         ann = await web.user()
-        assert (await (await ann.comes()).next()).data == {"handoff": None}
+        assert (await (await ann.comes()).next()).data == {"handoff": None, "largest_file": 25 << 20}
         handoff = await ann.asks_for_an_agent()
         await bo.accept(handoff["id"])
         hello = await (await ann.comes()).next()

@@ -23,7 +23,8 @@ from rasa_handoff.channels.mattermost import Mattermost
 from rasa_handoff.errors import Conflict, TemporaryError
 from rasa_handoff.events import AgentJoined, AgentMessage, Closed
 from rasa_handoff.model import Attachment, EndReason, Handoff, Line, Person, Status, new_id
-from rasa_handoff.store import Store, Tx, handoffs, kept, retention, schema, stream, users
+from rasa_handoff.store import Store, Tx, files, handoffs, kept, retention, schema, stream, users
+from rasa_handoff.store.files import KeptFile
 from tests.stage import Stage, Time
 
 BO = Person(name="Bo", id="bo")
@@ -87,6 +88,12 @@ def keep(tx: Tx, handoff: Handoff, words: str, now: float) -> None:
         {"id": new_id(), "chat_id": handoff.id, "at": now, "body": json.dumps({"text": f"{words} at the desk"})},
     )
     stream.append(tx, sender_id, "message", {"text": f"{words} on a page"}, now, new_id(), mailbox="rest")
+    file = KeptFile(
+        id=new_id(), handoff_id=handoff.id, who="user", kind="file", name=f"{words} as a name", mime="text/plain"
+    )
+    files.begin(tx, file, now)
+    files.add(tx, file.id, 0, f"{words} in a file".encode(), now)
+    files.finish(tx, file.id, now)
     kept.put(tx, "channel:slack", sender_id, {"room": f"{words} as an address"}, now, sender_id)
     kept.put(tx, "acme user", f"{words} as an alias", {"sender_id": sender_id}, now, sender_id)
 
@@ -115,7 +122,8 @@ async def everything(store: Store) -> str:
     """All that is in any table, as text."""
 
     def dump(tx: Tx) -> str:
-        return "\n".join(str(tx.all(f"SELECT * FROM {name}", {})) for name in sorted(tables()))
+        rows = [row for name in sorted(tables()) for row in tx.all(f"SELECT * FROM {name}", {})]
+        return "\n".join(str([bytes(each) if isinstance(each, memoryview) else each for each in row]) for row in rows)
 
     return await store.read(dump)
 
@@ -128,12 +136,14 @@ class TestExport:
         told = json.dumps(found)
         for place in (
             *("before", "in a slot", "at last", "in metadata", "to an agent", "as an id", "of an agent", "in short"),
-            *("in a note", "0800", "at the desk", "on a page", "as an address", "as an alias"),
+            *("in a note", "0800", "at the desk", "on a page", "as an address", "as an alias", "as a name"),
         ):
             assert f"{SECRET} {place}" in told
         assert f"https://files.test/{SECRET}" in told
         assert OTHERS not in told
         assert [each["id"] for each in found["handoffs"]] == [handoff.id]
+        (file,) = found["handoffs"][0]["files"]
+        assert (file["who"], file["mime"], file["size"]) == ("user", "text/plain", len(f"{SECRET} in a file"))
 
     async def test_is_of_names_and_values_and_not_of_texts_in_texts(self, stage: Stage) -> None:
         await ended(stage, "ann", SECRET)

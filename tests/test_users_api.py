@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import stat
+from pathlib import Path
+from typing import Any
+
 import pytest
 
+from rasa_handoff import cli
 from tests.web_stage import SERVER_TOKEN, Web, token_of
 
 ROUTES = ["/users/export", "/users/erase"]
@@ -52,6 +58,26 @@ async def test_a_user_gets_what_is_kept_and_it_is_gone_when_erased(web_on_each: 
     assert [kept[name] for name in ("handoffs", "desk_chats", "stream", "kept", "seen")] == [[], [], [], [], []]
 
 
+async def test_an_export_can_save_the_files(
+    web: Web, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    await web.agent_online()
+    user, _ = await web.waiting_user()
+    files = [(await user.gives(body, "Zähler: 1.jpg", "image/jpeg")).json["file"] for body in (b"one", b"x" * 300_000)]
+    monkeypatch.setenv("HANDOFF_URL", web.url.removesuffix("/webhooks/handoff"))
+    monkeypatch.setenv("HANDOFF_TOKEN", SERVER_TOKEN)
+    folder = tmp_path / "files"
+    command = ["users", "export", user.sender, "--out", f"{tmp_path}/ann.json", "--files", str(folder)]
+    assert await asyncio.to_thread(cli.main, command) == cli.FINE
+    assert "2 files" in capsys.readouterr().out
+    saved = {path.name: path.read_bytes() for path in folder.iterdir()}
+    names = [f"{file['id']} Zähler: 1.jpg" for file in files]
+    assert saved == {names[0]: b"one", names[1]: b"x" * 300_000}
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (folder, folder / names[0])] == [0o700, 0o600]
+    assert await asyncio.to_thread(cli.main, command) == cli.FAILED
+    assert f"{folder}: is there already" in capsys.readouterr().err
+
+
 async def _has(web: Web, chat: str, words: str) -> bool:
     bo = await web.agent("Bo")
     return words in str(await bo.look_at(chat))
@@ -74,7 +100,7 @@ async def test_consoles_and_pages_do_not_go_on_with_what_is_erased(web_on_each: 
     assert chat not in [each["id"] for name in ("waiting", "open", "closed") for each in chats[name]]
     assert (await bo.get(f"/desk/api/chats/{chat}")).status == 404
     again = await user.comes(after="0")
-    assert (await again.next()).data == {"handoff": None}
+    assert (await again.next()).data["handoff"] is None
 
 
 async def test_a_user_with_an_agent_is_not_erased_by_mistake(web: Web) -> None:

@@ -27,7 +27,13 @@ EXPORT = {
     "sender_id": NAME,
     "exported_at": 1.0,
     "handoffs": [
-        {"id": "h1", "request": {"transcript": []}, "messages": [{"text": "hi"}, {"text": "höre"}], "deliveries": [{}]}
+        {
+            "id": "h1",
+            "request": {"transcript": []},
+            "messages": [{"text": "hi"}, {"text": "höre"}],
+            "deliveries": [{}],
+            "files": [],
+        }
     ],
     "desk_chats": [],
     "stream": [],
@@ -35,7 +41,7 @@ EXPORT = {
     "seen": [],
 }
 ROWS = {
-    **{"handoffs": 1, "requests": 1, "messages": 2, "deliveries": 1, "desk_chats": 0, "desk_messages": 0},
+    **{"handoffs": 1, "requests": 1, "messages": 2, "deliveries": 1, "files": 0, "desk_chats": 0, "desk_messages": 0},
     **{"stream": 0, "kept": 1, "seen": 0},
 }
 IN_WORDS = "1 handoff, 1 request with its transcript, 2 messages, 1 delivery, 1 address or name elsewhere"

@@ -11,10 +11,11 @@ import socket
 import time as real_time
 import uuid
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 from rasa.core.channels.callback import CallbackInput
@@ -31,6 +32,8 @@ from rasa_handoff.desk import live
 from rasa_handoff.desk.api import DeskApi
 from rasa_handoff.desk.backend import Desk
 from rasa_handoff.desk.presence import GRACE, Attendance
+from rasa_handoff.fetch import AnyFile
+from rasa_handoff.media import MediaFile
 from rasa_handoff.model import Handoff, Message, new_id
 from rasa_handoff.reach import Reach
 from rasa_handoff.runtime import Runtime
@@ -40,8 +43,10 @@ from rasa_handoff.switchboard import Switchboard
 from rasa_handoff.testing.waiting import PATIENCE, until
 from rasa_handoff.web import framing, logs, user
 from rasa_handoff.web.figures import FiguresApi
+from rasa_handoff.web.files import FilesApi
 from rasa_handoff.web.health import HealthApi
 from rasa_handoff.web.history import HistoryApi
+from rasa_handoff.web.media import MediaApi
 from rasa_handoff.web.metrics import MetricsApi
 from rasa_handoff.web.operators import OperatorsApi
 from rasa_handoff.web.users import UsersApi
@@ -231,9 +236,14 @@ class Agent(Client):
     async def accept(self, chat: str) -> Answer:
         return await self.post(f"/desk/api/chats/{chat}/accept")
 
-    async def reply(self, chat: str, text: str, message_id: str | None = None) -> Answer:
+    async def gives(self, chat: str, body: Any, name: str = "bill.pdf", mime: str = "application/pdf") -> Answer:
+        """A file, to be sent with a reply."""
+        path = f"/desk/api/chats/{chat}/files?name={quote(name)}"
+        return await self.ask("POST", path, raw=body, headers={"Content-Type": mime})
+
+    async def reply(self, chat: str, text: str, message_id: str | None = None, **more: Any) -> Answer:
         self.web.secrets.add(text)
-        body = {"id": message_id or str(uuid.uuid4()), "text": text}
+        body = {"id": message_id or str(uuid.uuid4()), "text": text, **more}
         return await self.post(f"/desk/api/chats/{chat}/messages", body)
 
     async def types(self, chat: str, typing: bool = True) -> Answer:
@@ -269,6 +279,15 @@ class User(Client):
     async def says(self, text: str, message_id: str | None = None) -> Any:
         """What Rasa does with their message while an agent has the conversation."""
         return await self.web.say(self.sender, text, message_id)
+
+    async def gives(self, body: Any, name: str = "bill.pdf", mime: str = "application/pdf", **headers: str) -> Answer:
+        """A file."""
+        known = {"Authorization": f"Bearer {self.token}", "Content-Type": mime, **headers}
+        return await self.ask("POST", f"/files?sender={quote(self.sender)}&name={quote(name)}", raw=body, headers=known)
+
+    async def opens(self, url: str, **headers: str) -> Answer:
+        """What is behind a link of ours, which is relative."""
+        return await self.get(url.removeprefix(BASE), headers=headers)
 
     async def types(self, typing: bool = True) -> Answer:
         return await self.post("/typing", {"sender": self.sender, "token": self.token, "typing": typing})
@@ -331,7 +350,8 @@ class Web:
         bot: Any = SilentBot(self.runtime.store, self.runtime.switchboard)
         user.watch(self.runtime)
         live.listen(self.runtime)
-        channels = Channels(self._channels, Around(store=self.runtime.store, now=real_time.time))
+        around = Around(store=self.runtime.store, now=real_time.time, files=self.runtime.files)
+        channels = self.channels = Channels(self._channels, around)
         await self.runtime.open(Reach(bot, Intake(self.runtime.store, channels), self.settings.agents))
         self.desk.staff.attendance = Attendance(self.monotonic)
         self.nobody_was_there()
@@ -341,6 +361,9 @@ class Web:
     def _channels(self) -> list[InputChannel]:
         """One of Rasa's own, whose users nobody can call back: the address does not exist."""
         return [CallbackInput(EndpointConfig(f"{self.url}/nowhere"))]
+
+    def _open_file(self, file: MediaFile) -> AbstractAsyncContextManager[AnyFile]:
+        return self.channels.named(file.channel).open(file.reference)
 
     def nobody_was_there(self) -> None:
         """Let the time be over that agents have to connect again after a start."""
@@ -356,6 +379,8 @@ class Web:
         MetricsApi(lambda: self.runtime).add_to(blueprint)
         FiguresApi(lambda: self.runtime).add_to(blueprint)
         HistoryApi(lambda: self.runtime).add_to(blueprint)
+        FilesApi(lambda: self.runtime).add_to(blueprint)
+        MediaApi(lambda: self.runtime, self._open_file).add_to(blueprint)
         DeskApi(lambda: self.runtime, self.monotonic).add_to(blueprint)
         app.blueprint(blueprint)
         framing.install(app)

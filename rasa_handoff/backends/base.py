@@ -17,6 +17,7 @@ from rasa_handoff import strict_json
 from rasa_handoff.access import Access
 from rasa_handoff.errors import BackendError, NotAuthentic, WebhookError
 from rasa_handoff.events import AnyEvent, MessageStatus
+from rasa_handoff.files import Files
 from rasa_handoff.model import EndReason, Handoff, Json, Message, Person, Rating, Request, Status
 from rasa_handoff.settings import DeadlineSetting, Settings
 from rasa_handoff.store import Store, Tx, messages
@@ -44,6 +45,7 @@ class Surroundings:
     apply: Callable[[str, AnyEvent], Awaitable[Handoff]]  #: tell what happened at the agent system
     applied: Callable[[Tx, str, AnyEvent], Handoff]  #: the same, inside a transaction
     access: Access  #: the private file's content
+    files: Files  #: those that we keep ourselves
     now: Callable[[], float]  #: seconds since the epoch
     mine: Callable[[Handoff], bool]
     #: Whether this process, and no other, looks after a handoff at this moment. A backend that asks its agent

@@ -16,6 +16,7 @@ from rasa_handoff.channels.base import Around, Channel, Traits
 from rasa_handoff.channels.own import Own
 from rasa_handoff.channels.rest import Mailbox
 from rasa_handoff.channels.stream import Stream
+from rasa_handoff.media import OURS
 
 # Rasa's class -> ours. A module is loaded when its channel is there: some need libraries that others do not have.
 _OURS = {
@@ -94,7 +95,9 @@ class Channels:
         self._rasa = rasa
         self._around = around
         self._settings = settings or {}
-        self._made: dict[str, Channel] = {"handoff": Stream(None, around)}
+        ours = Stream(None, around)
+        ours.name = OURS  # as Rasa calls it, while its class is what credentials.yml has
+        self._made: dict[str, Channel] = {OURS: ours}
         self._unknown = Mailbox(None, around)
         self._under: dict[str, Channel] | None = None
 

@@ -6,15 +6,16 @@ import asyncio
 import logging
 import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePath
 from typing import TypeVar
 from urllib.parse import urlsplit
 
+from rasa_handoff.channels.base import Around
 from rasa_handoff.errors import FetchError
-from rasa_handoff.fetch import Fetcher
+from rasa_handoff.fetch import AnyFile, Fetcher
 from rasa_handoff.model import Attachment
 
 log = logging.getLogger(__name__)
@@ -42,16 +43,17 @@ class AgentFile:
 
 
 class AgentFiles:
-    """Gets them from public addresses, and sees to it that a slow one holds up nothing.
+    """Gets them from our own database or from public addresses, and sees to it that a slow one holds up nothing.
 
     Args:
         who: the channel, for the log.
-        largest: bytes of one.
+        around: what the channel finds around it.
     """
 
-    def __init__(self, who: str, largest: int) -> None:
+    def __init__(self, who: str, around: Around) -> None:
         self._who = who
-        self._largest = largest
+        self._largest = around.largest_file
+        self._kept = around.files
         self._fetcher = Fetcher()
         self._room = asyncio.Semaphore(_AT_ONCE)
 
@@ -79,14 +81,21 @@ class AgentFiles:
 
     @asynccontextmanager
     async def _had(self, attachment: Attachment) -> AsyncIterator[AgentFile]:
-        async with self._room, self._fetcher.open(attachment.url, self._largest, redirects=_REDIRECTS) as file:
+        async with self._room, self._opened(attachment.url) as file:
             if file.mime == _PAGE != mime_of(attachment):
                 raise FetchError("it is a page, and not the file")
+            if (file.size or 0) > self._largest:
+                raise FetchError(f"it is larger than {self._largest} bytes")
             body = b"".join([part async for part in file.parts()])
             mime = mime_of(attachment, file.mime)
             yield AgentFile(
                 body=body, name=_with_ending(attachment.name or file.name or attachment.kind, mime), mime=mime
             )
+
+    def _opened(self, url: str) -> AbstractAsyncContextManager[AnyFile]:
+        # A link of ours need not lead here for this server itself: `public_url` may be behind a proxy, or private.
+        kept = self._kept.behind(url) if self._kept is not None else None
+        return kept or self._fetcher.open(url, self._largest, redirects=_REDIRECTS)
 
 
 def mime_of(attachment: Attachment, told: str = _UNKNOWN) -> str:

@@ -27,7 +27,8 @@ from sanic.response import BaseHTTPResponse
 from rasa_handoff.backends.http import Http
 from rasa_handoff.elsewhere import Elsewhere
 from rasa_handoff.errors import FetchError, TemporaryError, UserAway
-from rasa_handoff.fetch import Fetcher, File
+from rasa_handoff.fetch import AnyFile, Fetcher
+from rasa_handoff.files import Files
 from rasa_handoff.model import Attachment, AttachmentKind, Button, Card, Json, Message
 from rasa_handoff.store import Store
 from rasa_handoff.tasks import Tasks
@@ -83,10 +84,12 @@ class Heard:
     attachments: tuple[Attachment | ChannelFile, ...] = ()
     button: Button | None = None  #: what the user pressed
     edits: str | None = None  #: the `id` of the message that they have changed, and that reads like this now
+    deletes: str | None = None  #: the `id` of the message that they have deleted
     writer: str | None = None  #: who of them, where several people are one user to Rasa's channel
     query: str | None = None  #: what `Channel.acknowledge` answers, where the service waits to hear that it was taken
     dropped: bool = False  #: Rasa's channel will not tell the bot of it
     unsaid: bool = False  #: Rasa's channel makes it up: the bot is told, and an agent is not
+    for_agents: bool = False  #: it is refused while the bot has the conversation, for it would be lost on the bot
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +121,7 @@ class Around:
     largest_file: int = 26_214_400  #: bytes of a file: a user's that an agent can open, or an agent's that is uploaded
     settings: Any = None  #: the channel's `settings_model`, read; None where it has none
     elsewhere: Elsewhere | None = None  #: the other processes; None: there are none
+    files: Files | None = None  #: those that we keep ourselves; None: there are none
 
 
 class Channel:
@@ -182,15 +186,17 @@ class Channel:
         """
         return ()
 
+    async def learned(self, heard: Heard) -> Heard:
+        """*heard*, which an agent gets, with what only the service knows of it; in no time, for the agent waits."""
+        return heard
+
     def acknowledge(self, heard: Heard) -> None:
         """Let the service know, in the background, that an agent gets what it waits to hear of (`Heard.query`)."""
 
     async def look_up(self, request: Request) -> None:
-        """Ask the service for what *request* leaves out and Rasa's channel does not ask for, before `took` and `heard`
-        look at what it dropped.
+        """Ask the service for what *request* leaves out and Rasa's channel does not ask for, before that gets it.
 
-        It is called when Rasa's channel has answered, or failed, and before it is known whether *request* is authentic.
-        What cannot be had is none of its errors.
+        It is called before it is known whether *request* is authentic, and raises nothing.
         """
 
     def took(self, request: Request, response: BaseHTTPResponse) -> bool:
@@ -200,7 +206,7 @@ class Channel:
         """
         return 200 <= response.status < 300
 
-    def open(self, reference: Json) -> AbstractAsyncContextManager[File]:
+    def open(self, reference: Json) -> AbstractAsyncContextManager[AnyFile]:
         """A file of a user's, from what `heard` said of it, to be received part by part; see `Fetcher.open`.
 
         The reference is ours and unchanged; but what it came from was somebody's webhook: credentials go to

@@ -9,7 +9,9 @@ from __future__ import annotations
 import mimetypes
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
+from html import escape
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
@@ -22,6 +24,7 @@ from rasa_handoff.backends.tokens import Token
 from rasa_handoff.channels.agent_files import mime_of
 from rasa_handoff.channels.base import Around, ChannelFile, Heard, To, Traits, card_text, in_words, place
 from rasa_handoff.channels.service import Service, bearer, kind_of, require_host, texts
+from rasa_handoff.channels.verbatim import in_markdown, is_typed
 from rasa_handoff.errors import FetchError, TemporaryError, UserAway, UserUnreachable
 from rasa_handoff.fetch import File
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
@@ -49,13 +52,14 @@ class Said:
     activity: Json
     instead: Json | None = None  #: where it is not taken
     in_teams: bool = True  #: whether Teams shows it
+    typed: bool = False  #: a person did, who means no markup
 
 
 class BotFramework(Service):
     traits = Traits(
         name="botframework",
         push="yes: into the conversation that the user wrote in last",
-        hears=("image", "file", "audio", "video", "location", "pressed button", "edited message"),
+        hears=("image", "file", "audio", "video", "location", "pressed button", "edited message", "deleted message"),
         shows=("image", "file", "audio", "video", "buttons", "cards"),
         typing=True,
         speaker="in a notice",
@@ -98,6 +102,8 @@ class BotFramework(Service):
         activity = request.json
         if activity.get("type") == "messageUpdate":
             return (_edited(activity),)
+        if activity.get("type") == "messageDelete":
+            return (_deleted(activity),)
         if activity.get("type") != "message":
             return ()
         heard = Heard(
@@ -128,16 +134,18 @@ class BotFramework(Service):
         return _Output(self, to)
 
     def parts(self, message: Message) -> Sequence[Said]:
-        return list(_said(message))
+        return [replace(each, typed=is_typed(message)) for each in _said(message)]
 
     async def put(self, to: To, part: Said) -> None:
-        shown = part.in_teams or _require(to).get("channel", _TEAMS) != _TEAMS
+        in_teams = _require(to).get("channel", _TEAMS) == _TEAMS
+        shown = part.in_teams or not in_teams
+        show = partial(_verbatim, in_teams=in_teams) if part.typed else _as_it_is
         try:
-            await self._say(to, part.activity if shown else part.instead or {})
+            await self._say(to, show(part.activity if shown else part.instead or {}))
         except UserUnreachable as error:
             if part.instead is None or not shown or isinstance(error, UserAway):
                 raise
-            await self._say(to, part.instead)
+            await self._say(to, show(part.instead))
 
     async def _say(self, to: To, activity: Json) -> None:
         await self.send(to, {"type": "message", **activity})
@@ -237,12 +245,21 @@ def _edited(activity: Json) -> Heard:
     """
     return Heard(
         sender_id=str(activity["from"]["id"]),
-        id=f"{activity['id']}:{activity['timestamp']}" if activity.get("timestamp") else None,
+        id=_change(activity),
         edits=str(activity["id"]),
         text=activity.get("text") or "",
         attachments=tuple(_attachments(activity)),
         dropped=True,
     )
+
+
+def _deleted(activity: Json) -> Heard:
+    """A message delete activity, of that page; Teams has one for each time."""
+    return Heard(sender_id=str(activity["from"]["id"]), id=_change(activity), deletes=str(activity["id"]), dropped=True)
+
+
+def _change(activity: Json) -> str | None:
+    return f"{activity['id']}:{activity['timestamp']}" if activity.get("timestamp") else None
 
 
 def _attachments(activity: Json) -> Iterator[Attachment | ChannelFile]:
@@ -289,7 +306,8 @@ def _said(message: Message) -> Iterator[Said]:
     if message.buttons:
         above = said[-1] if said else ""
         instead = {"text": in_words(above, message.buttons)}
-        yield Said(activity=_hero({"text": above}, message.buttons), instead=instead)
+        shown = _hero({}, message.buttons)
+        yield Said(activity={"text": above, **shown} if above else shown, instead=instead)
     yield from map(_attachment, message.attachments)
     for card in message.cards:
         yield Said(activity=_card(card), instead={"text": in_words(card_text(card), card.buttons)})
@@ -320,6 +338,28 @@ def _card(card: Card) -> Json:
     if card.url:
         content["tap"] = {"type": "openUrl", "value": card.url}
     return _hero(content, card.buttons)
+
+
+def _as_it_is(activity: Json) -> Json:
+    return activity
+
+
+def _verbatim(activity: Json, *, in_teams: bool) -> Json:
+    """*activity* with its texts as they are, where markup is looked for in both of an activity's.
+
+    https://github.com/microsoft/botframework-sdk/blob/main/specs/botframework-activity/botframework-activity.md (text
+    format); of a card's Teams reads HTML (https://learn.microsoft.com/microsoftteams/platform/task-modules-and-cards/
+    cards/cards-format), and Web Chat Markdown (https://github.com/microsoft/BotFramework-WebChat).
+    """
+    plain = {"textFormat": "plain"} if "text" in activity else {}
+    escaped = partial(escape, quote=False) if in_teams else in_markdown
+    cards = [
+        {**each, "content": {**each["content"], "text": escaped(each["content"]["text"])}}
+        if "text" in each.get("content", {})
+        else each
+        for each in activity.get("attachments", ())
+    ]
+    return {**activity, **plain, **({"attachments": cards} if cards else {})}
 
 
 def _hero(content: Json, buttons: Sequence[Button]) -> Json:

@@ -121,6 +121,8 @@ class Facebook(Channel):
         ),
         limits=(
             "After 24 hours (7 days with Human Agent) nothing reaches a user until they write; the agent is told so.",
+            "Messenger may show words between `*` or `_` bold or slanted, also in agents' texts: it has no way to say "
+            "that they are plain.",
         ),
         sources=(
             "https://developers.facebook.com/docs/messenger-platform/reference/webhook-events",

@@ -6,16 +6,18 @@ https://developers.facebook.com/docs/messenger-platform/send-messages/personas
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 
 from rasa_handoff.channels.base import Around
+from rasa_handoff.channels.notes import ANEW, note
 from rasa_handoff.errors import BackendError, StoreError, UserUnreachable
 from rasa_handoff.model import Json, Message
 from rasa_handoff.store import Tx, kept
 
 log = logging.getLogger(__name__)
 
-ANEW = 3600.0  #: seconds after which a persona that could not be made is tried again
+REMEMBERED = 1000  #: personas that are in memory; those of more are on disk
 _LONGEST_NAME = 50  #: characters
 _SCOPE = "facebook:personas"
 
@@ -32,8 +34,8 @@ class Personas:
         self._make = make
         self._store = around.store
         self._now = around.now
-        self._known: dict[str, str] = {}
-        self._not_before: dict[str, float] = {}
+        self._known: OrderedDict[str, str] = OrderedDict()  # ids
+        self._not_before: OrderedDict[str, float] = OrderedDict()
 
     async def of(self, speaker: Json) -> str | None:
         """The id of *speaker*'s persona, as `speaker_of` gives them; None where the page has to speak itself."""
@@ -45,14 +47,14 @@ class Personas:
         """Meta does not know the persona, or not any more."""
         key = _key(speaker)
         self._known.pop(key, None)
-        self._not_before[key] = self._now() + ANEW
-        await self._note(lambda tx: kept.forget(tx, _SCOPE, key))
+        note(self._not_before, key, self._now() + ANEW, REMEMBERED)
+        await self._keep(lambda tx: kept.forget(tx, _SCOPE, key))
 
     async def _found(self, speaker: Json) -> str | None:
         key = _key(speaker)
         found = await self._store.read(lambda tx: kept.get(tx, _SCOPE, key))
         if found is not None:
-            self._known[key] = found["id"]
+            note(self._known, key, found["id"], REMEMBERED)
         return self._known.get(key)
 
     async def _made(self, speaker: Json) -> str | None:
@@ -60,14 +62,14 @@ class Personas:
         try:
             persona = await self._make(speaker)
         except (BackendError, UserUnreachable) as error:
-            self._not_before[key] = now + ANEW
+            note(self._not_before, key, now + ANEW, REMEMBERED)
             log.info("facebook.no_persona why=%s", error)
             return None
-        self._known[key] = persona
-        await self._note(lambda tx: kept.put(tx, _SCOPE, key, {"id": persona}, now, ""))
+        note(self._known, key, persona, REMEMBERED)
+        await self._keep(lambda tx: kept.put(tx, _SCOPE, key, {"id": persona}, now, ""))
         return persona
 
-    async def _note(self, change: Callable[[Tx], None]) -> None:
+    async def _keep(self, change: Callable[[Tx], None]) -> None:
         """Write it down, if that works: where it does not, no message is to come twice."""
         try:
             await self._store.write(change)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
+from html import escape
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
 
@@ -38,6 +39,7 @@ from rasa_handoff.channels.base import (
 )
 from rasa_handoff.channels.rest import Mailbox
 from rasa_handoff.channels.service import Service, bearer, kind_of, require_path, texts
+from rasa_handoff.channels.verbatim import JOINER, in_markdown, is_typed, with_room
 from rasa_handoff.errors import FetchError, TemporaryError, UserAway, UserUnreachable
 from rasa_handoff.fetch import File, host_of
 from rasa_handoff.model import Attachment, AttachmentKind, Button, Card, Json, Message
@@ -53,6 +55,9 @@ _ICONS: dict[AttachmentKind, str] = {
     "file": "description",
     "location": "place",
 }
+# Google's own syntax has no way to say that nothing is markup; which one an app has is a setting of it otherwise:
+# https://developers.google.com/workspace/chat/format-messages#format-texts
+_MARKDOWN = "MARKUP_SYNTAX_MARKDOWN"
 _TITLE = "title"  #: the parameter in which a button of ours brings its title back
 _LIFETIME = 3600.0  #: seconds of Google's tokens, where it does not say
 
@@ -97,6 +102,7 @@ class Hangouts(Mailbox, Service):
             "Rasa names a conversation after the user's display name: two people of one name are one to it.",
             "Files cannot be uploaded: Google takes them from a person who has signed in, and from no service account.",
             "Google Chat has no typing indicator for apps.",
+            "Without a service account Google Chat reads `*` and `_` in agents' texts as markup.",
         ),
         sources=(
             "https://developers.google.com/workspace/chat/api/reference/rest/v1/spaces.messages/create",
@@ -104,6 +110,7 @@ class Hangouts(Mailbox, Service):
             "https://developers.google.com/workspace/chat/download-media-attachments",
             "https://developers.google.com/workspace/chat/api/reference/rest/v1/media/upload",
             "https://developers.google.com/workspace/chat/api/reference/rest/v1/cards",
+            "https://developers.google.com/workspace/chat/format-messages",
         ),
     )
     settings_model: ClassVar[type[BaseModel] | None] = HangoutsSettings
@@ -184,8 +191,7 @@ class Hangouts(Mailbox, Service):
         await (Channel.notify(self, to, notice) if self._account else super().notify(to, notice))
 
     def parts(self, message: Message) -> Sequence[tuple[int, Json]]:
-        speaker = f"*{message.name}*: " if message.who == "agent" and message.name else ""
-        return list(enumerate(_messages(message, speaker)))
+        return list(enumerate(_messages(message)))
 
     async def put(self, to: To, part: tuple[int, Json]) -> None:
         number, body = part
@@ -195,9 +201,11 @@ class Hangouts(Mailbox, Service):
         except UserUnreachable:
             if "cardsV2" not in body:
                 raise
-            said = "\n".join(filter(None, (body.get("text"), body["fallbackText"])))
-            for count, text in enumerate(texts(said, _LONGEST_TEXT, in_utf8)):
-                await self.create(to, {"text": text}, f"{request_id}-{count}")
+            syntax = {name: body[name] for name in ("markupSyntax",) if name in body}
+            show = _as_typed if syntax else str
+            instead = [show(each) for each in texts(body["fallbackText"], _LONGEST_TEXT, with_room(in_utf8))]
+            for count, text in enumerate(filter(None, (body.get("text"), *instead))):
+                await self.create(to, {"text": text, **syntax}, f"{request_id}-{count}")
 
     async def create(self, to: To, body: Json, request_id: str | None = None) -> None:
         """Post a message; the second one with the same *request_id* has no effect. Raises what `Channel.put` does."""
@@ -275,17 +283,29 @@ def _pressed(action: Json) -> Button:
 # What agents send
 
 
-def _messages(message: Message, speaker: str) -> Iterator[Json]:
-    said = texts(speaker + message.text if message.text else "", _LONGEST_TEXT, in_utf8)
+def _messages(message: Message) -> Iterator[Json]:
+    typed = is_typed(message)
+    speaker = f"**{_as_typed(message.name)}**: " if typed and message.name else ""
+    longest = _LONGEST_TEXT - sum(map(in_utf8, speaker))
+    said = [_as_typed(each) if typed else each for each in texts(message.text, longest, with_room(in_utf8))]
+    said[:1] = [speaker + each for each in said[:1]]
+    syntax = {"markupSyntax": _MARKDOWN} if typed else {}
     for text in said[:-1] if message.buttons else said:
-        yield {"text": text}
+        yield {"text": text, **syntax}
     if message.buttons:
         above = {"text": said[-1]} if said else {}
-        yield {**_with_card("buttons", [_buttons(message.buttons)], instead=choices(message.buttons)), **above}
+        shown = _with_card("buttons", [_buttons(message.buttons)], instead=choices(message.buttons))
+        yield {**shown, **above, **syntax}
     for attachment in message.attachments:
-        yield _attachment(attachment)
+        yield {**_attachment(attachment), **syntax}
     for card in message.cards:
-        yield _card(card)
+        yield {**_card(card, typed=typed), **syntax}
+
+
+def _as_typed(text: str) -> str:
+    """*text* in CommonMark, where every line ends that does, and nobody is called."""
+    quiet = text.replace("<users/", f"<{JOINER}users/")
+    return in_markdown(quiet, also="<&", address=lambda each: f"<{each}>").replace("\n", "  \n")
 
 
 def _attachment(attachment: Attachment) -> Json:
@@ -295,13 +315,16 @@ def _attachment(attachment: Attachment) -> Json:
         return _with_card("image", [widget], instead=link(attachment))
     icon = {"materialIcon": {"name": _ICONS[attachment.kind]}}
     target = {"openLink": {"url": attachment.url}}
-    named = {"startIcon": icon, "text": attachment.name or attachment.url, "wrapText": True, "onClick": target}
+    name = escape(attachment.name or attachment.url, quote=False)
+    named = {"startIcon": icon, "text": name, "wrapText": True, "onClick": target}
     return _with_card("file", [{"decoratedText": named}], instead=link(attachment))
 
 
-def _card(card: Card) -> Json:
+def _card(card: Card, *, typed: bool) -> Json:
+    """In which texts are HTML: https://developers.google.com/workspace/chat/format-messages#card-formatting."""
     widgets: list[Json] = [{"image": _image(card.image_url, card.url, card.title)}] if card.image_url else []
-    widgets += [{"textParagraph": {"text": card.text}}] if card.text else []
+    text = escape(card.text, quote=False) if typed else card.text
+    widgets += [{"textParagraph": {"text": text}}] if text else []
     leads = (Button(title=card.title, payload="", url=card.url),) if card.url else ()
     buttons = (*leads, *card.buttons)
     widgets += [_buttons(buttons)] if buttons else []

@@ -92,6 +92,7 @@ class Intake:
         async def handle(request: Request, **named: Any) -> Any:
             if request.method != "POST":
                 return await _called(handler, request, named)
+            await channel.look_up(request)
             webhook = _Webhook(channel, request)
             before = _CURRENT.set(webhook)  # the requests of one connection share a context
             try:
@@ -110,7 +111,6 @@ class Intake:
 
     async def _finish(self, webhook: _Webhook, response: BaseHTTPResponse) -> HTTPResponse | None:
         """Its answer is about to go out; gives another one where that would be wrong."""
-        await webhook.channel.look_up(webhook.request)
         if not webhook.channel.took(webhook.request, response):
             return None
         dropped = [each for each in webhook.heard if each.dropped]

@@ -7,9 +7,9 @@ every text, which it takes for the trigger word, also where there is none; and i
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -20,7 +20,8 @@ from sanic.request import Request
 
 from rasa_handoff.channels.agent_files import AgentFile, AgentFiles
 from rasa_handoff.channels.base import Around, ChannelFile, Heard, To, Traits, card_text, link
-from rasa_handoff.channels.service import Service, bearer, texts
+from rasa_handoff.channels.service import Service, bearer, kind_of, texts
+from rasa_handoff.channels.verbatim import in_markdown, is_typed, quiet, with_room
 from rasa_handoff.errors import FetchError, UserAway, UserUnreachable
 from rasa_handoff.fetch import File, host_of
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
@@ -34,6 +35,7 @@ class Post:
     """One post, but for where it goes."""
 
     body: Json
+    number: int = 0  #: among those of one message
     file: Attachment | None = None  #: which it leads to, and which is better uploaded
 
 
@@ -41,7 +43,7 @@ class Mattermost(Service):
     traits = Traits(
         name="mattermost",
         push="yes: into the channel that the user wrote in last",
-        hears=("file", "pressed button"),
+        hears=("image", "file", "audio", "video", "pressed button"),
         shows=("image", "file", "audio", "video", "buttons", "cards"),
         typing=True,
         speaker="name before the text",
@@ -62,12 +64,13 @@ class Mattermost(Service):
             "https://developers.mattermost.com/integrate/plugins/interactive-messages/",
             "https://developers.mattermost.com/api-documentation/#/operations/CreatePost",
             "https://developers.mattermost.com/api-documentation/#/operations/UploadFile",
+            "https://developers.mattermost.com/api-documentation/#/operations/GetFileInfo",
         ),
     )
 
     def __init__(self, rasa: Any, around: Around) -> None:
         super().__init__(rasa, around)
-        self.files = AgentFiles(self.name, around.largest_file)
+        self.files = AgentFiles(self.name, around)
 
     async def close(self) -> None:
         await self.files.close()
@@ -87,12 +90,21 @@ class Mattermost(Service):
             return (_said(output),)
         return (_pressed(output),) if "context" in output else ()
 
+    async def described(self, file: ChannelFile) -> ChannelFile:
+        """https://developers.mattermost.com/api-documentation/#/operations/GetFileInfo"""
+        info = await self.get(f"{self._file(file.reference)}/info", bearer(self.rasa.token), doing="look at a file")
+        mime = info.get("mime_type") or None
+        return replace(file, kind=kind_of(mime), name=info.get("name") or None, mime=mime)
+
     @asynccontextmanager
     async def open(self, reference: Json) -> AsyncIterator[File]:
+        async with self.fetched(self._file(reference), bearer(self.rasa.token)) as file:
+            yield file
+
+    def _file(self, reference: Json) -> str:
         if not _ID.fullmatch(reference["id"]):  # anybody can have said it: see the limits above
             raise FetchError("it is no file of Mattermost's")
-        async with self.fetched(f"{self.rasa.url}/files/{reference['id']}", bearer(self.rasa.token)) as file:
-            yield file
+        return f"{self.rasa.url}/files/{reference['id']}"
 
     def trusted(self) -> Collection[str]:
         return (host_of(self.rasa.url),)
@@ -103,15 +115,16 @@ class Mattermost(Service):
         return _Output(self, _channel(to))
 
     def parts(self, message: Message) -> Sequence[Post]:
-        speaker = f"**{message.name}**: " if message.who == "agent" and message.name else ""
-        return list(_posts(message, speaker, self.rasa.webhook_url))
+        speaker = f"**{_as_typed(message.name)}**: " if message.who == "agent" and message.name else ""
+        posts = _posts(message, speaker, self.rasa.webhook_url)
+        return [replace(each, number=number) for number, each in enumerate(posts)]
 
     async def put(self, to: To, part: Post) -> None:
         channel_id, body = _channel(to), part.body
         if part.file is not None:
             file_id = await self.files.hand_on(part.file, partial(self._upload, channel_id))
             body = {"message": "", "file_ids": [file_id]} if file_id else body
-        await self.create({"channel_id": channel_id, **body})
+        await self.create({"channel_id": channel_id, "pending_post_id": f"{to.delivery_id}:{part.number}", **body})
 
     async def _upload(self, channel_id: str, file: AgentFile) -> str:
         """The file's id; nobody sees it before a post has it.
@@ -129,7 +142,11 @@ class Mattermost(Service):
             raise FetchError("it has no id at Mattermost") from error
 
     async def create(self, post: Json) -> None:
-        """Create a post; raises what `Channel.put` does."""
+        """Create a post; raises what `Channel.put` does.
+
+        One with the ``pending_post_id`` of another within 30 seconds has no effect, and ends in 500 while that is being
+        made: https://github.com/mattermost/mattermost/blob/master/server/channels/app/post.go (deduplicateCreatePost).
+        """
         await self.post(f"{self.rasa.url}/posts", post, bearer(self.rasa.token))
 
     async def typing(self, to: To, typing: bool) -> None:
@@ -182,30 +199,40 @@ def _pressed(output: Json) -> Heard:
 
 
 def _posts(message: Message, speaker: str, webhook_url: str | None) -> Iterator[Post]:
-    said = texts(speaker + message.text if message.text else "", _LONGEST_TEXT, lambda character: 1)
+    show = _as_typed if is_typed(message) else str
+    said = [show(each) for each in texts(message.text, _LONGEST_TEXT - len(speaker), with_room(lambda each: 1))]
+    said[:1] = [speaker + each for each in said[:1]]
     for text in said[:-1] if message.buttons else said:
         yield Post(body={"message": text})
     if message.buttons:
         yield Post(body=_with_buttons(said[-1] if said else speaker, {}, message.buttons, webhook_url))
     yield from map(_attachment, message.attachments)
     for card in message.cards:
-        yield Post(body=_card(card, webhook_url))
+        yield Post(body=_card(card, show, webhook_url))
+
+
+def _as_typed(text: str) -> str:
+    """*text*, which nothing is made of, and which calls nobody.
+
+    https://docs.mattermost.com/collaborate/format-messages.html
+    """
+    return quiet(in_markdown(text))
 
 
 def _attachment(attachment: Attachment) -> Post:
     if attachment.kind != "image":
         file = attachment if attachment.kind != "location" else None
-        return Post(body={"message": link(attachment)}, file=file)
+        return Post(body={"message": _as_typed(link(attachment))}, file=file)
     shown = {"fallback": attachment.url, "image_url": attachment.url, "title": attachment.name}
     return Post(body={"message": "", "props": {"attachments": [{name: each for name, each in shown.items() if each}]}})
 
 
-def _card(card: Card, webhook_url: str | None) -> Json:
+def _card(card: Card, show: Callable[[str], str], webhook_url: str | None) -> Json:
     shown = {
         "fallback": card_text(card),
-        "title": card.title,
+        "title": quiet(card.title),
         "title_link": card.url,
-        "text": card.text,
+        "text": show(card.text),
         "image_url": card.image_url,
     }
     return _with_buttons("", {name: value for name, value in shown.items() if value}, card.buttons, webhook_url)
@@ -214,11 +241,16 @@ def _card(card: Card, webhook_url: str | None) -> Json:
 def _with_buttons(text: str, shown: Json, buttons: Sequence[Button], webhook_url: str | None) -> Json:
     """A post with what Mattermost can press; where a button leads elsewhere, or nowhere, it is a line of text."""
     pressable = [each for each in buttons if webhook_url and not each.url]
-    others = [f"[{each.title}]({each.url})" if each.url else each.title for each in buttons if each not in pressable]
+    others = [_in_words(each) for each in buttons if each not in pressable]
     actions = [_action(number, each, webhook_url) for number, each in enumerate(pressable)]
     shown = {**shown, "actions": actions} if actions else shown
     props = {"props": {"attachments": [shown]}} if shown else {}
     return {"message": "\n".join(filter(None, [text, *others])), **props}
+
+
+def _in_words(button: Button) -> str:
+    title = _as_typed(button.title)
+    return f"[{title}]({button.url})" if button.url else title
 
 
 def _action(number: int, button: Button, webhook_url: str | None) -> Json:

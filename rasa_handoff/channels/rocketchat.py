@@ -8,7 +8,8 @@ message, with a request that blocks.
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
+import re
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -23,10 +24,13 @@ from sanic.request import Request
 from rasa_handoff.backends.tokens import Token
 from rasa_handoff.channels.agent_files import AgentFile, AgentFiles
 from rasa_handoff.channels.base import Around, ChannelFile, Heard, To, Traits, card_text
+from rasa_handoff.channels.notes import ANEW
 from rasa_handoff.channels.service import Service, kind_of, require_path, texts
+from rasa_handoff.channels.verbatim import ADDRESS, JOINER, is_typed, quiet, with_room
 from rasa_handoff.errors import FetchError, TemporaryError, UserUnreachable
 from rasa_handoff.fetch import File, host_of
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
+from rasa_handoff.pieces import in_utf16
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +41,11 @@ _POST = "/api/v1/chat.postMessage"
 _MEDIA = "/api/v1/rooms.media"
 _CONFIRM = "/api/v1/rooms.mediaConfirm"
 _URLS = {"image": "image_url", "audio": "audio_url", "video": "video_url"}
+# What its message parser reads as markup, and what of it a backslash takes the meaning from:
+# https://github.com/RocketChat/Rocket.Chat/blob/develop/packages/message-parser/src/grammar.pegjs
+_INLINE = re.compile(rf"(?P<address>{ADDRESS.pattern})|[*~`]|(?<![^\W_])_|_(?![^\W_])", re.IGNORECASE)
+_BLOCK = re.compile(r"^((?:\d+(?=\.))?)([#.])", re.MULTILINE)
+_UNESCAPABLE = re.compile(r"^(?=[>-])|(?<=\|)(?=\|)|(?<=\])(?=\()", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,8 +85,8 @@ class RocketChat(Service):
     def __init__(self, rasa: Any, around: Around) -> None:
         super().__init__(rasa, around)
         self._token = Token(self._log_in, around.now)
-        self.files = AgentFiles(self.name, around.largest_file)
-        self._named = True  #: agents write under their own names, until the server says that it may not be
+        self.files = AgentFiles(self.name, around)
+        self._named_from = 0.0  #: when agents write under their own names, after the server said that it may not be
 
     async def close(self) -> None:
         await self.files.close()
@@ -170,13 +179,15 @@ class RocketChat(Service):
     async def _say(self, to: To, path: str, body: Json, speaker: Json) -> None:
         thread = (to.address or {}).get("thread")
         placed = {**body, **({"tmid": thread} if thread else {})}
+        speaker = speaker if self.around.now() >= self._named_from else {}
         try:
-            await self._post(path, {**placed, **(speaker if self._named else {})})
+            await self._post(path, {**placed, **speaker})
         except UserUnreachable:
-            if not self._named or not speaker:
+            if not speaker:
                 raise
             await self._post(path, placed)
-            self._named = path != _POST  # else it may be the file that comes under no other name
+            if path == _POST:  # else it may be the file that comes under no other name
+                self._named_from = self.around.now() + ANEW
 
     async def create(self, post: Json) -> None:
         """Post a message; raises what `Channel.put` does."""
@@ -273,7 +284,8 @@ def _from_upload(message: Json) -> ChannelFile:
 
 
 def _posts(message: Message) -> Iterator[Post]:
-    said = texts(message.text, _LONGEST_TEXT)
+    show = _as_typed if is_typed(message) else str
+    said = [show(each) for each in texts(message.text, _LONGEST_TEXT, with_room(in_utf16))]
     for text in said[:-1] if message.buttons else said:
         yield Post(body={"text": text})
     if message.buttons:
@@ -283,7 +295,20 @@ def _posts(message: Message) -> Iterator[Post]:
         file = attachment if attachment.kind == "file" else None  # the others are shown from where they are
         yield Post(body={"attachments": [_attachment(attachment)]}, file=file)
     for card in message.cards:
-        yield Post(body={"attachments": [_card(card)]})
+        yield Post(body={"attachments": [_card(card, show)]})
+
+
+def _as_typed(text: str) -> str:
+    """*text*, which nothing is made of, and which calls nobody."""
+    said = _INLINE.sub(_unmarked, text)
+    return quiet(_UNESCAPABLE.sub(JOINER, _BLOCK.sub(r"\g<1>\\\g<2>", said)))
+
+
+def _unmarked(found: re.Match[str]) -> str:
+    if not found["address"]:
+        return f"\\{found[0]}"
+    is_stuck = found.string[found.end() : found.end() + 1] in ("*", "~", "`")
+    return f"{found[0]} " if is_stuck else found[0]  # the backslash would become a part of the address
 
 
 def _attachment(attachment: Attachment) -> Json:
@@ -293,11 +318,11 @@ def _attachment(attachment: Attachment) -> Json:
     return {"title": title, "title_link": attachment.url, **({field: attachment.url} if field else {})}
 
 
-def _card(card: Card) -> Json:
+def _card(card: Card, show: Callable[[str], str]) -> Json:
     shown = {
         "title": card.title,
         "title_link": card.url,
-        "text": card.text or (None if card.title else card_text(card)),
+        "text": show(card.text) or (None if card.title else card_text(card)),
         "image_url": card.image_url,
         "actions": _actions(card.buttons),
     }

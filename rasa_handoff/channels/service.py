@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import replace
 from functools import partial
 from typing import Any, ClassVar, cast
 from urllib.parse import unquote, urlsplit
@@ -13,13 +16,17 @@ from aiohttp import FormData
 from rasa_handoff import strict_json
 from rasa_handoff.backends.http import Reply, retry_after
 from rasa_handoff.backends.tokens import Token
-from rasa_handoff.channels.base import Channel
+from rasa_handoff.channels.base import Channel, ChannelFile, Heard
 from rasa_handoff.errors import BackendError, FetchError, Malformed, TemporaryError, UserUnreachable
 from rasa_handoff.fetch import File
-from rasa_handoff.model import AttachmentKind, Json
+from rasa_handoff.model import Attachment, AttachmentKind, Json
 from rasa_handoff.pieces import in_utf16, pieces
 
+log = logging.getLogger(__name__)
+
 LARGEST_ANSWER = 1024 * 1024  #: bytes; some repeat the whole message
+DESCRIBING = 2.0  #: seconds for the service to say what files are, while a message that has them waits
+_MOST_DESCRIBED = 10  #: files of a message
 _SHOWN = {"image", "audio", "video"}
 
 
@@ -60,15 +67,21 @@ class Service(Channel):
         """The same for what is only read."""
         return await self._ask(doing, "GET", url, headers=headers)
 
+    async def head(self, url: str, headers: Mapping[str, str], *, doing: str) -> Mapping[str, str]:
+        """The same for what the headers of an answer tell."""
+        return (await self._reply(doing, "HEAD", url, headers=headers)).headers
+
     async def _ask(self, doing: str, method: str, url: str, **sent: Any) -> Json:
+        return read(await self._reply(doing, method, url, **sent))
+
+    async def _reply(self, doing: str, method: str, url: str, **sent: Any) -> Reply:
         judge = partial(self._judge, doing)
         try:
-            reply = await self.http.ask(doing, method, url, judge=judge, largest=LARGEST_ANSWER, **sent)
+            return await self.http.ask(doing, method, url, judge=judge, largest=LARGEST_ANSWER, **sent)
         except TemporaryError:
             raise
         except BackendError as error:
             raise UserUnreachable(str(error)) from error
-        return read(reply)
 
     async def post_with(
         self, token: Token, as_headers: Callable[[str], Mapping[str, str]], url: str, body: Json
@@ -96,6 +109,28 @@ class Service(Channel):
     def why(self, answer: Json) -> str:
         """The service's own word for why it said no; no user's text."""
         return ""
+
+    async def learned(self, heard: Heard) -> Heard:
+        files = heard.attachments[:_MOST_DESCRIBED]
+        described = await asyncio.gather(*map(self._described_in_time, files))
+        return replace(heard, attachments=(*described, *heard.attachments[_MOST_DESCRIBED:])) if files else heard
+
+    async def _described_in_time(self, file: Attachment | ChannelFile) -> Attachment | ChannelFile:
+        if not isinstance(file, ChannelFile):
+            return file
+        try:
+            return await asyncio.wait_for(self.described(file), DESCRIBING)
+        except (asyncio.TimeoutError, TemporaryError, UserUnreachable, FetchError) as error:
+            log.info("channel.file_undescribed channel=%s why=%s", self.name, str(error) or "no answer in time")
+            return file
+
+    async def described(self, file: ChannelFile) -> ChannelFile:
+        """*file*, a user's, with the name and the kind that the service knows of it, where its webhooks say none.
+
+        Raises:
+            TemporaryError, UserUnreachable, FetchError: the service does not say.
+        """
+        return file
 
     def fetched(self, url: str, headers: Mapping[str, str]) -> AbstractAsyncContextManager[File]:
         """A file of the service's; see `Channel.open`."""

@@ -90,7 +90,7 @@ class Telegram(Channel):
 
     def __init__(self, rasa: Any, around: Around) -> None:
         super().__init__(rasa, around)
-        self.files = AgentFiles(self.name, around.largest_file)
+        self.files = AgentFiles(self.name, around)
         self._output: TelegramOutput | None = None
 
     def troubles(self) -> Sequence[str]:

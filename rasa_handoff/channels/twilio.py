@@ -39,6 +39,7 @@ from rasa_handoff.channels.base import (
     link,
     place,
 )
+from rasa_handoff.channels.notes import note
 from rasa_handoff.channels.service import texts
 from rasa_handoff.errors import BackendError, FetchError, TemporaryError, UserUnreachable
 from rasa_handoff.fetch import File, host_of
@@ -113,6 +114,9 @@ class Twilio(Channel):
             "WhatsApp: a message that is not a template does not reach a user who has not written for 24 hours; the "
             "agent is told so.",
             "SMS has no typing indicator.",
+            "A link of more than 1,600 characters does not reach the user; the agent is told so.",
+            "WhatsApp shows words between `*`, `_` or `~` bold, slanted or struck out, also in agents' texts: it has "
+            "no way to say that they are plain.",
             "Choices are lines of text: SMS has no buttons, and WhatsApp's need a template that is registered with "
             "Twilio for each set of them.",
             "Files by MMS only where the carrier has it (USA, Canada, Australia); elsewhere they come as links.",
@@ -138,10 +142,7 @@ class Twilio(Channel):
     def address(self, message: UserMessage, request: Request | None) -> Json | None:
         """The number that the user wrote to, where it is not the one in credentials.yml."""
         form = request.form if request is not None else {}
-        self._wrote[message.sender_id] = self.around.now(), form.get("MessageSid")
-        self._wrote.move_to_end(message.sender_id)
-        if len(self._wrote) > _REMEMBERED:
-            self._wrote.popitem(last=False)
+        note(self._wrote, message.sender_id, (self.around.now(), form.get("MessageSid")), _REMEMBERED)
         number = form.get("To")
         return {"number": number} if number and number != self.rasa.twilio_number else None
 
@@ -198,7 +199,9 @@ class Twilio(Channel):
         except _NotTaken as error:
             if not part.instead:
                 raise UserUnreachable(str(error)) from error
-            await self._send(to, Sms(text=part.instead))
+            _require_whole_link(part.instead)
+            for each in _texts(part.instead):
+                await self._send(to, each)
 
     async def typing(self, to: To, typing: bool) -> None:
         """It shows for 25 seconds, or until the message is there, as an answer to what the user last wrote."""
@@ -301,12 +304,25 @@ def _parts(message: Message) -> Iterator[Sms]:
     text = "\n\n".join(filter(None, (message.text.strip(), _lines(message.buttons))))
     yield from _texts(text)
     for each in message.attachments:
-        yield Sms(media_url=each.url, instead=link(each)) if each.kind != "location" else Sms(text=link(each))
+        if each.kind == "location":
+            yield from _texts(link(each))
+        else:
+            yield Sms(media_url=each.url, instead=link(each))
     for card in message.cards:
         words = "\n\n".join(filter(None, (card_text(card), _lines(card.buttons))))
         if card.image_url:
             yield Sms(media_url=card.image_url, instead=card.image_url)
         yield from _texts(words)
+
+
+def _require_whole_link(text: str) -> None:
+    """Require the link in *text* to fit into one message: half a link leads nowhere."""
+    longest = max(map(len, text.split()))
+    if longest > LONGEST_TEXT:
+        raise UserUnreachable(
+            f"{_WHO}: the link to the file is too long for a message ({longest:,} characters; {LONGEST_TEXT:,} are "
+            "the most)"
+        )
 
 
 def _texts(text: str) -> Iterator[Sms]:

@@ -1,34 +1,35 @@
 """Webex: rooms and direct messages.
 
 Rasa's channel names a conversation after its room. A webhook does not have all of a message: Rasa's channel asks for
-the rest. What it does not look at in the answer are the files. It takes every webhook for one of a message, and fails
-with those of pressed buttons (https://developer.webex.com/docs/buttons-and-cards).
+the rest. What it does not look at in the answer are the files. It takes every webhook for one of a message; where it is
+one of a pressed button (https://developer.webex.com/docs/buttons-and-cards), it is given that in a message's place.
 """
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Collection, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any
 from urllib.parse import quote, urlsplit
 
+from aiohttp import content_disposition_filename, parse_content_disposition
 from rasa.core.channels.channel import OutputChannel, UserMessage
+from sanic.exceptions import InvalidUsage
 from sanic.request import Request
-from sanic.response import BaseHTTPResponse
 
 from rasa_handoff.channels.base import FETCHING, Around, ChannelFile, Heard, Threaded, To, Traits, card_text, in_words
-from rasa_handoff.channels.service import Service, bearer, require_host, require_path, texts
+from rasa_handoff.channels.notes import note
+from rasa_handoff.channels.service import Service, bearer, kind_of, require_host, require_path, texts
+from rasa_handoff.channels.verbatim import in_markdown, is_typed
 from rasa_handoff.errors import TemporaryError, UserUnreachable
 from rasa_handoff.fetch import File
 from rasa_handoff.model import Button, Card, Json, Message
 from rasa_handoff.pieces import in_utf8
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _LONGEST_TEXT = 7439  #: bytes, https://developer.webex.com/docs/api/v1/messages/create-a-message
 _HOSTS = ("webexapis.com", "api.ciscospark.com", "webexapis-gov.us")
@@ -47,11 +48,22 @@ class Post:
     unpressed: Json | None = None  #: where nobody would hear of what is pressed
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Press:
+    """A pressed button of ours, in the place of a message: by Webex's names what Rasa's channel looks at."""
+
+    heard: Heard
+    personId: str
+    roomId: str
+    text: str  #: as the bot gets it
+    files: None = None
+
+
 class WebexTeams(Service):
     traits = Traits(
         name="webexteams",
         push="yes: into the room, and into the thread that was written in last",
-        hears=("file", "pressed button", "edited message"),
+        hears=("image", "file", "audio", "video", "pressed button", "edited message"),
         shows=("image", "file", "audio", "video", "buttons", "cards"),
         speaker="name before the text",
         longest_text=_LONGEST_TEXT,
@@ -65,20 +77,21 @@ class WebexTeams(Service):
         limits=(
             "A room is one conversation: everybody in it who mentions the bot is the user; the agent reads who writes.",
             "Rasa's channel does not check the webhook's signature; it asks Webex for the message, though.",
-            "A button that is pressed when the bot has the conversation says nothing: Rasa's channel cannot take it.",
+            "Agents do not read what users delete: Rasa's channel fails with a webhook of it.",
             "Webex has no typing indicator for bots.",
         ),
         sources=(
             "https://developer.webex.com/docs/api/v1/messages/create-a-message",
             "https://developer.webex.com/docs/api/guides/webhooks",
             "https://developer.webex.com/docs/buttons-and-cards",
+            "https://developer.webex.com/docs/api/guides/message-attachments",
         ),
     )
 
     def __init__(self, rasa: Any, around: Around) -> None:
         super().__init__(rasa, around)
         self._files: OrderedDict[str, list[str]] = OrderedDict()  # by message
-        self._pressed: OrderedDict[str, Heard] = OrderedDict()  # by action
+        self._pressed: OrderedDict[str, Press] = OrderedDict()  # by action
         self._takes_presses = False
         self._look_again = 0.0  #: when that is to be found out anew
         self._read_along(rasa.api.messages)
@@ -90,20 +103,24 @@ class WebexTeams(Service):
         get = messages.get
 
         def noting(message_id: str) -> Any:
+            if message_id in self._pressed:
+                return self._pressed[message_id]
             message = get(message_id)
             if message.files:
-                _note(self._files, message_id, list(message.files))
+                note(self._files, message_id, list(message.files), _NOTED)
             return message
 
         messages.get = noting
 
     def address(self, message: UserMessage, request: Request | None) -> Json | None:
-        return {"parent": request.json["data"].get("parentId")} if request is not None else None
+        if request is None or _is_press(request):
+            return None
+        return {"parent": request.json["data"].get("parentId")}
 
     def heard(self, request: Request) -> Sequence[Heard]:
         data = request.json["data"]
         if _is_press(request):
-            return tuple(self._pressed[each] for each in (data["id"],) if each in self._pressed)
+            return tuple(self._pressed[each].heard for each in (data["id"],) if each in self._pressed)
         urls = data.get("files") or self._files.get(data["id"], ())
         files = tuple(ChannelFile(reference={"url": each}) for each in urls)
         writer = data.get("personEmail") if data.get("roomType") == "group" else None
@@ -127,35 +144,38 @@ class WebexTeams(Service):
         except (TemporaryError, UserUnreachable) as error:
             log.warning("webexteams.press_unknown %s", error)
         else:
-            if pressed.sender_id:
-                _note(self._pressed, action_id, pressed)
+            if pressed.text and pressed.roomId:
+                note(self._pressed, action_id, pressed, _NOTED)
 
-    async def _look_up(self, action_id: str) -> Heard:
+    async def _look_up(self, action_id: str) -> Press:
         """https://developer.webex.com/docs/api/v1/attachment-actions/get-attachment-action-details"""
         action = await self._get(f"attachment/actions/{quote(action_id, safe='')}")
         inputs = action.get("inputs") or {}
         room_id = str(action.get("roomId") or "")
         room = await self._get(f"rooms/{quote(room_id, safe='')}")
-        return Heard(
-            sender_id=room_id,
-            id=action_id,
-            button=Button(title=str(inputs.get("title") or ""), payload=str(inputs.get("payload") or "")),
-            writer=await self._email(action) if room.get("type") == "group" else None,
-            dropped=True,
+        button = Button(title=str(inputs.get("title") or ""), payload=str(inputs.get("payload") or ""))
+        writer = await self._email(action) if room.get("type") == "group" else None
+        return Press(
+            heard=Heard(sender_id=room_id, id=action_id, button=button, writer=writer),
+            personId=str(action.get("personId") or ""),
+            roomId=room_id,
+            text=button.payload or button.title,
         )
 
     async def _email(self, action: Json) -> str | None:
         person = await self._get(f"people/{quote(str(action.get('personId') or ''), safe='')}")
         return next(iter(person.get("emails") or ()), None)
 
-    def took(self, request: Request, response: BaseHTTPResponse) -> bool:
-        return super().took(request, response) or (_is_press(request) and request.json["data"]["id"] in self._pressed)
+    async def described(self, file: ChannelFile) -> ChannelFile:
+        """https://developer.webex.com/docs/api/guides/message-attachments"""
+        headers = await self.head(_file(file.reference), bearer(self.rasa.token), doing="look at a file")
+        mime = headers.get("Content-Type", "").partition(";")[0].strip().lower() or None
+        _, parameters = parse_content_disposition(headers.get("Content-Disposition"))
+        return replace(file, kind=kind_of(mime), name=content_disposition_filename(parameters), mime=mime)
 
     @asynccontextmanager
     async def open(self, reference: Json) -> AsyncIterator[File]:
-        require_host(reference["url"], *_HOSTS)
-        require_path(urlsplit(reference["url"]).path, "/v1/contents/")
-        async with self.fetched(reference["url"], bearer(self.rasa.token)) as file:
+        async with self.fetched(_file(reference), bearer(self.rasa.token)) as file:
             yield file
 
     def trusted(self) -> Collection[str]:
@@ -210,18 +230,23 @@ def _fetching(message: Json) -> float | None:
     return FETCHING if "files" in message else None
 
 
-def _note(notes: OrderedDict[str, T], key: str, value: T) -> None:
-    notes[key] = value
-    if len(notes) > _NOTED:
-        notes.popitem(last=False)
+def _file(reference: Json) -> str:
+    """Its address, where it is one of Webex's."""
+    url = str(reference["url"])
+    require_host(url, *_HOSTS)
+    require_path(urlsplit(url).path, "/v1/contents/")
+    return url
 
 
 # What users press
 
 
 def _is_press(request: Request) -> bool:
-    told = request.json
-    return isinstance(told, dict) and told.get("resource") == _PRESSES
+    try:
+        told = request.json
+    except InvalidUsage:
+        return False
+    return isinstance(told, dict) and told.get("resource") == _PRESSES and "id" in (told.get("data") or {})
 
 
 def _brings_presses(webhooks: Sequence[Json]) -> bool:
@@ -238,47 +263,57 @@ def _brings_presses(webhooks: Sequence[Json]) -> bool:
 
 
 def _posts(message: Message, speaker: str) -> Iterator[Post]:
+    show = _as_typed if is_typed(message) else str
     said = texts(speaker + message.text if message.text else "", _LONGEST_TEXT, in_utf8)
     for text in said[:-1] if message.buttons else said:
         yield Post(body={"text": text})
     if message.buttons:
-        yield from _offer(said[-1] if said else speaker.strip(), message.buttons)
+        yield from _offer(said[-1] if said else speaker.strip(), message.buttons, show)
     for attachment in message.attachments:
         yield Post(body={"files": [attachment.url]})  # Webex fetches it, and takes one in a message
     for card in message.cards:
-        yield from _card(card)
+        yield from _card(card, show)
 
 
-def _offer(text: str, buttons: Sequence[Button]) -> Iterator[Post]:
+def _as_typed(text: str) -> str:
+    """*text* for a card, where it is Markdown; that of a message is not.
+
+    https://learn.microsoft.com/adaptive-cards/authoring-cards/text-features
+    """
+    return in_markdown(text, address=lambda each: f"[{each}]({each})")
+
+
+def _offer(text: str, buttons: Sequence[Button], show: Callable[[str], str]) -> Iterator[Post]:
     """A text with choices below it, and those for which there is no room below them."""
     for start in range(0, len(buttons), _MOST_ACTIONS):
         offered = buttons[start : start + _MOST_ACTIONS]
-        yield _with_choices(in_words(text, offered), [], text, offered)
+        yield _with_choices(in_words(text, offered), [], show(text), offered)
         text = ""
 
 
-def _card(card: Card) -> Iterator[Post]:
+def _card(card: Card, show: Callable[[str], str]) -> Iterator[Post]:
     leads = [Button(title=card.title, payload="", url=card.url)] if card.url else []
     buttons = [*leads, *card.buttons]
-    top = [{**_text(card.title), "weight": "bolder"}]
+    top = [{**_text(show(card.title)), "weight": "bolder"}]
     top += [{"type": "Image", "url": card.image_url}] if card.image_url else []
     said = in_words(card_text(card), [each for each in card.buttons if each in buttons[:_MOST_ACTIONS]])
-    yield _with_choices(said or "…", top, card.text, buttons[:_MOST_ACTIONS])
-    yield from _offer("", buttons[_MOST_ACTIONS:])
+    yield _with_choices(said or "…", top, show(card.text), buttons[:_MOST_ACTIONS])
+    yield from _offer("", buttons[_MOST_ACTIONS:], show)
 
 
 def _with_choices(said: str, top: list[Json], text: str, buttons: Sequence[Button]) -> Post:
     """A card with *buttons* below it; those that lead elsewhere need nobody who hears of it.
 
     Args:
-        said: what those read who cannot see cards.
+        said: all of it, for those who cannot see cards.
+        text: as cards have it.
     """
     links = [each for each in buttons if each.url]
     post = Post(body=_as_card(said, [*top, *_texts(text)], buttons))
     if len(links) == len(buttons):
         return post
     lines = in_words(text, [each for each in buttons if not each.url])
-    unpressed = _as_card(said, [*top, *_texts(lines)], links) if top or links else {"text": lines}
+    unpressed = _as_card(said, [*top, *_texts(lines)], links) if top or links else {"text": said}
     return replace(post, unpressed=unpressed)
 
 

@@ -6,13 +6,15 @@ import argparse
 import json
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from rasa_handoff.cli.output import FAILED, FINE, agrees, count, say, say_json, text_of
 from rasa_handoff.cli.usage import add_remote, client_of
 from rasa_handoff.client import Client, ServerRefused
 from rasa_handoff.errors import FilesError
+from rasa_handoff.media import file_name
 from rasa_handoff.model import Json
 
 # Of each kind of thing that is kept: one of it, and several.
@@ -21,6 +23,7 @@ _KINDS = {
     "requests": ("request with its transcript", "requests with their transcripts"),
     "messages": ("message", "messages"),
     "deliveries": ("delivery", "deliveries"),
+    "files": ("file", "files"),
     "desk_chats": ("chat at the desk", "chats at the desk"),
     "desk_messages": ("line at the desk", "lines at the desk"),
     "stream": ("event of the user's page", "events of the user's page"),
@@ -50,6 +53,7 @@ def add(commands: Any) -> None:
     inner = users.add_subparsers(title="commands", metavar="COMMAND", required=True)
     export = add_remote(inner, "export", "print all that is kept of a user, as JSON", _export)
     export.add_argument("--out", type=Path, metavar="FILE", help="write it into a new file that only you can read")
+    export.add_argument("--files", type=Path, metavar="FOLDER", help="save the files into a new folder, too")
     erase = add_remote(inner, "erase", "delete all that is kept of a user", _erase)
     erase.add_argument("--yes", action="store_true", help="erase without asking")
     erase.add_argument("--close", action="store_true", help="first end the handoff that is open")
@@ -58,7 +62,10 @@ def add(commands: Any) -> None:
 
 
 def _export(asked: argparse.Namespace) -> int:
-    user = client_of(asked).export(asked.sender_id)
+    client = client_of(asked)
+    user = client.export(asked.sender_id)
+    if asked.files is not None:
+        _save_files(client, user, asked.files)
     if asked.out is None:
         return say_json(user)
     _write(asked.out, user)
@@ -73,14 +80,39 @@ def _write(path: Path, content: Json) -> None:
     Raises:
         FilesError: it cannot be made.
     """
+    with _writing(path), _private(path) as file:
+        file.write(json.dumps(content, indent=2, ensure_ascii=False).encode() + b"\n")
+
+
+def _save_files(client: Client, user: Json, folder: Path) -> None:
+    """Make a private folder with the files of an export, each with its id before its name.
+
+    Raises:
+        FilesError: it cannot be made.
+    """
+    with _writing(folder):
+        folder.mkdir(mode=0o700)
+    files = [each for handoff in user["handoffs"] for each in handoff["files"] if each["url"]]
+    for file in files:
+        path = folder / f"{file['id']} {file_name(file['name'])}"
+        with _writing(path), _private(path) as saved:
+            client.save(file["url"], saved)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    """What keeps *path* from being written, in words."""
     try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-            json.dump(content, file, indent=2, ensure_ascii=False)
-            file.write("\n")
+        yield
     except FileExistsError:
-        raise FilesError([f"{path}: is there already; name a file that is not"]) from None
+        raise FilesError([f"{path}: is there already; name one that is not"]) from None
     except OSError as error:
         raise FilesError([f"{path}: cannot be written ({error.strerror})"]) from None
+
+
+def _private(path: Path) -> BinaryIO:
+    """A new file that nobody else can read."""
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def _erase(asked: argparse.Namespace) -> int:
@@ -129,6 +161,7 @@ def _numbers(user: Json) -> dict[str, int]:
     inside = {
         "messages": [each["messages"] for each in user["handoffs"]],
         "deliveries": [each["deliveries"] for each in user["handoffs"]],
+        "files": [each["files"] for each in user["handoffs"]],
         "requests": [[each["request"]] if each["request"] else [] for each in user["handoffs"]],
         "desk_messages": [each["messages"] for each in user["desk_chats"]],
     }

@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 
 from sanic import Blueprint
 from sanic.request import Request
@@ -13,11 +14,14 @@ from sanic.response import HTTPResponse, redirect
 
 from rasa_handoff import figures
 from rasa_handoff import strict_json as read
+from rasa_handoff.attachments import MOST
 from rasa_handoff.desk import live, openapi, records
 from rasa_handoff.desk.backend import Desk
 from rasa_handoff.desk.patience import Patience
+from rasa_handoff.desk.records import Agent
 from rasa_handoff.desk.sessions import Sessions
-from rasa_handoff.desk.shapes import of_agent, of_chat
+from rasa_handoff.desk.settings import LONGEST_TEXT
+from rasa_handoff.desk.shapes import of_agent, of_chat, of_saved_reply
 from rasa_handoff.errors import Malformed, NotAuthentic, UnknownChat
 from rasa_handoff.figures import Question
 from rasa_handoff.model import Json
@@ -25,9 +29,9 @@ from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import handoffs
 from rasa_handoff.web.answers import Handler, add_route, as_json, nothing, payload_of
 from rasa_handoff.web.figures import of_figures
+from rasa_handoff.web.files import answered, taken
 from rasa_handoff.web.pages import Pages
 
-_LONGEST_TEXT = 10_000
 _A_DAY = 86_400.0  #: seconds that the figures are of
 _REASONS = ("resolved", "unresolved", "spam", "other")
 
@@ -57,10 +61,12 @@ class DeskApi:
             ("PUT", "/me/presence", self.set_presence),
             ("GET", "/agents", self.agents),
             ("GET", "/figures", self.figures),
+            ("GET", "/saved-replies", self.saved_replies),
             ("GET", "/chats", self.chats),
             ("GET", "/chats/<chat_id:str>", self.chat),
             ("POST", "/chats/<chat_id:str>/accept", self.accept),
             ("POST", "/chats/<chat_id:str>/messages", self.reply),
+            ("POST", "/chats/<chat_id:str>/files", self.give_file),
             ("POST", "/chats/<chat_id:str>/typing", self.typing),
             ("POST", "/chats/<chat_id:str>/transfer", self.transfer),
             ("POST", "/chats/<chat_id:str>/close", self.close),
@@ -100,7 +106,7 @@ class DeskApi:
             self._patience.lose(address)
             raise NotAuthentic("no agent has this token")
         agent = await self._sessions.named(agent_id)
-        return as_json({"agent": of_agent(self._desk, agent)}, headers=self._sessions.begun(request, agent_id))
+        return as_json(self._of_session(agent), headers=self._sessions.begun(request, agent_id))
 
     async def sign_out(self, request: Request) -> HTTPResponse:
         agent = await self._sessions.agent(request)
@@ -110,10 +116,13 @@ class DeskApi:
         answer.headers.update(self._sessions.ended())
         return answer
 
+    def _of_session(self, agent: Agent) -> Json:
+        return {"agent": of_agent(self._desk, agent), "largest_file": self._running().files.largest}
+
     # -- agents -------------------------------------------------------------------------------
 
     async def me(self, request: Request) -> HTTPResponse:
-        return as_json({"agent": of_agent(self._desk, await self._sessions.agent(request))})
+        return as_json(self._of_session(await self._sessions.agent(request)))
 
     async def set_presence(self, request: Request) -> HTTPResponse:
         agent = await self._sessions.agent(request)
@@ -132,10 +141,13 @@ class DeskApi:
     # -- chats --------------------------------------------------------------------------------
 
     async def chats(self, request: Request) -> HTTPResponse:
-        await self._sessions.agent(request)
-        lists = {"waiting": records.waiting, "open": records.open_chats, "closed": records.closed}
+        agent = await self._sessions.agent(request)
         store = self._running().store
-        found = {name: await store.read(query) for name, query in lists.items()}
+        found = {
+            "waiting": await self._desk.work.waiting(agent),
+            "open": await store.read(records.open_chats),
+            "closed": await store.read(records.closed),
+        }
         listed = {name: [of_chat(self._desk, chat) for chat in chats] for name, chats in found.items()}
         return as_json({"now": time.time(), **listed})
 
@@ -147,12 +159,14 @@ class DeskApi:
             raise UnknownChat("no such chat")
         asked = await store.read(lambda tx: handoffs.request_of(tx, chat_id))
         lines = await store.read(lambda tx: records.messages(tx, chat_id))
+        others = await store.read(partial(records.earlier, chat=chat))
         return as_json(
             {
                 "chat": of_chat(self._desk, chat),
                 "transcript": [asdict(line) for line in asked.transcript] if asked else [],
                 "parameters": asked.parameters if asked else {},
                 "messages": [asdict(line) for line in lines],
+                "earlier": [of_chat(self._desk, each) for each in others],
             }
         )
 
@@ -164,9 +178,15 @@ class DeskApi:
     async def reply(self, request: Request, chat_id: str) -> HTTPResponse:
         agent = await self._sessions.agent(request)
         payload = await payload_of(request)
-        text = read.text(payload, "text", max_length=_LONGEST_TEXT)
-        line, new = await self._desk.work.reply(agent, chat_id, _message_id(payload), text)
+        message_id, files = _message_id(payload), _files(payload)
+        text = read.text(payload, "text", max_length=LONGEST_TEXT, required=not files) or ""
+        line, new = await self._desk.work.reply(agent, chat_id, message_id, text, files)
         return as_json({"message": asdict(line)}, 201 if new else 200)
+
+    async def give_file(self, request: Request, chat_id: str) -> HTTPResponse | None:
+        agent, runtime = await self._sessions.agent(request), self._running()
+        allowed = partial(self._desk.work.require_may_give, agent=agent, chat_id=chat_id)
+        return await answered(request, runtime, taken(request, runtime, chat_id, "agent", allowed))
 
     async def typing(self, request: Request, chat_id: str) -> HTTPResponse:
         agent = await self._sessions.agent(request)
@@ -180,12 +200,23 @@ class DeskApi:
         if "agent_id" not in payload:
             raise Malformed("agent_id is missing; null gives the chat back to the queue")
         to = read.text(payload, "agent_id", max_length=200, required=False)
+        group = read.text(payload, "group", max_length=200, required=False)
+        if to is None:
+            return as_json({"chat": of_chat(self._desk, await self._desk.work.give_back(agent, chat_id, group))})
+        if group is not None:
+            raise Malformed("group must be left out where agent_id names an agent")
         return as_json({"chat": of_chat(self._desk, await self._desk.work.transfer(agent, chat_id, to))})
 
     async def close(self, request: Request, chat_id: str) -> HTTPResponse:
         agent = await self._sessions.agent(request)
         end = _end(await payload_of(request))
         return as_json({"chat": of_chat(self._desk, await self._desk.work.end(agent, chat_id, end))})
+
+    async def saved_replies(self, request: Request) -> HTTPResponse:
+        agent = await self._sessions.agent(request)
+        person = self._running().settings.agents.of(self._desk.staff.person(agent))
+        known = [of_saved_reply(reply, person.name) for reply in self._desk.settings.saved_replies]
+        return as_json({"saved_replies": known})
 
     async def figures(self, request: Request) -> HTTPResponse:
         await self._sessions.agent(request)
@@ -213,6 +244,13 @@ def _message_id(payload: Json) -> str:
         raise Malformed("id must be a UUID of the page's making") from None
 
 
+def _files(payload: Json) -> list[str]:
+    files = read.sequence(payload, "files", max_length=MOST, required=False) or []
+    if not all(isinstance(each, str) for each in files):
+        raise Malformed("files must be ids of files that were given")
+    return files
+
+
 def _end(payload: Json) -> Json:
     reason = read.text(payload, "reason", max_length=20)
     if reason not in _REASONS:
@@ -220,5 +258,5 @@ def _end(payload: Json) -> Json:
     tags = read.sequence(payload, "tags", max_length=20, required=False) or []
     if not all(isinstance(tag, str) and 0 < len(tag) <= 50 for tag in tags):
         raise Malformed("tags must be texts of at most 50 characters")
-    note = read.text(payload, "note", max_length=_LONGEST_TEXT, required=False)
+    note = read.text(payload, "note", max_length=LONGEST_TEXT, required=False)
     return {"reason": reason, "note": note, "tags": tags}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from dataclasses import asdict
 from functools import partial
 from typing import ClassVar
 
@@ -15,13 +16,13 @@ from rasa_handoff.desk import records
 from rasa_handoff.desk.chats import Chats
 from rasa_handoff.desk.facts import TO_DESKS, AgentThere, ChatChanged, MessageChanged, UserThere, UserTyped
 from rasa_handoff.desk.presence import SAY_EVERY
-from rasa_handoff.desk.records import DeskMessage
+from rasa_handoff.desk.records import Chat, DeskMessage
 from rasa_handoff.desk.settings import DeskSettings
 from rasa_handoff.desk.staff import Staff
 from rasa_handoff.desk.work import Work
 from rasa_handoff.errors import ChatGone, Unavailable
 from rasa_handoff.events import AnyEvent, Closed, MessageStatus
-from rasa_handoff.model import EndReason, Handoff, Json, Message, Request
+from rasa_handoff.model import EndReason, Handoff, Json, Message, Rating, Request
 from rasa_handoff.store import Tx
 
 _STATES = {"submitted": "sent", "delivered": "delivered", "read": "delivered", "rejected": "failed"}
@@ -84,28 +85,30 @@ class Desk(Backend):
         return await self.around.store.write(partial(self._open, handoff=handoff, request=request))
 
     def _open(self, tx: Tx, handoff: Handoff, request: Request) -> Opened:
-        if not any(map(self.staff.is_there, records.agents(tx))):
-            raise Unavailable("desk", "open a chat", detail="no agent is online")
-        self._add(tx, handoff, request)
-        return Opened(chat_id=handoff.id, queue_position=records.count_waiting(tx))
+        if not any(self.staff.is_there_for(agent, request.group) for agent in records.agents(tx)):
+            detail = "no agent who takes this group is online" if request.group else "no agent is online"
+            raise Unavailable("desk", "open a chat", detail=detail)
+        chat = self._add(tx, handoff, request)
+        return Opened(chat_id=chat.id, queue_position=self._chats.came(tx, chat))
 
     async def leave(self, handoff: Handoff, request: Request) -> str:
         await self.around.store.write(partial(self._add, handoff=handoff, request=request))
         return handoff.id
 
-    def _add(self, tx: Tx, handoff: Handoff, request: Request) -> None:
+    def _add(self, tx: Tx, handoff: Handoff, request: Request) -> Chat:
         values = {
             "id": handoff.id,
             "sender_id": handoff.sender_id,
             "channel": handoff.channel,
-            "agent_group": request.group,
+            "agent_group": self.staff.groups.name(request.group),
             "priority": request.priority,
             "at": time.time(),
             "last_text": (request.last_message or "")[:200] or None,
             "callback": json.dumps(request.callback, ensure_ascii=False) if request.callback else None,
         }
-        if records.add_chat(tx, values):
-            self._chats.changed(tx, handoff.id)
+        if not records.add_chat(tx, values):
+            return self._chats.known(tx, handoff.id)
+        return self._chats.changed(tx, handoff.id)
 
     async def send(self, handoff: Handoff, message: Message) -> None:
         await self.around.store.write(partial(self._send, chat_id=_chat_id(handoff), message=message))
@@ -120,7 +123,7 @@ class Desk(Backend):
             who="user",
             name=None,
             text=message.text,
-            attachments=[{"url": a.url, "kind": a.kind, "name": a.name} for a in message.attachments],
+            attachments=[asdict(each) for each in message.attachments],
             at=message.at,
             state="delivered",
             edited=message.edits is not None,
@@ -144,7 +147,13 @@ class Desk(Backend):
         self._chats.changed(tx, chat_id)
         self._chats.agent_changed(tx, chat.agent_id)
         if chat.state == "waiting":
-            self._chats.queue_moved(tx)
+            self._chats.queue_moved(tx, chat.group)
+
+    async def rate(self, handoff: Handoff, rating: Rating) -> None:
+        # It is kept with the handoff, where the chat shows it from.
+        chat = await self.around.store.read(lambda tx: records.chat(tx, _chat_id(handoff)))
+        if chat is not None:
+            self.around.store.tell([ChatChanged(chat=chat)])
 
     async def report(self, handoff: Handoff, status: MessageStatus) -> None:
         await self.around.store.write(partial(self._report, chat_id=_chat_id(handoff), status=status))

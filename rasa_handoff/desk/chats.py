@@ -7,6 +7,7 @@ from contextlib import suppress
 from rasa_handoff.backends.base import Surroundings
 from rasa_handoff.desk import records
 from rasa_handoff.desk.facts import AgentChanged, ChatChanged
+from rasa_handoff.desk.groups import is_same_group
 from rasa_handoff.desk.records import Agent, Chat
 from rasa_handoff.errors import Conflict, UnknownChat
 from rasa_handoff.events import AnyEvent, QueueMoved
@@ -29,15 +30,24 @@ class Chats:
 
     # -- required before ----------------------------------------------------------------------
 
+    def known(self, tx: Tx, chat_id: str) -> Chat:
+        """A chat of the desk.
+
+        Raises:
+            UnknownChat: there is none of this id.
+        """
+        chat = records.chat(tx, chat_id)
+        if chat is None:
+            raise UnknownChat("no such chat")
+        return chat
+
     def not_closed(self, tx: Tx, chat_id: str) -> Chat:
         """A chat that goes on.
 
         Raises:
             UnknownChat, Conflict: ``closed``.
         """
-        chat = records.chat(tx, chat_id)
-        if chat is None:
-            raise UnknownChat("no such chat")
+        chat = self.known(tx, chat_id)
         if chat.state == "closed":
             reason = (chat.end or {}).get("reason", "closed")
             raise Conflict("closed", f"this chat has ended: {reason}")
@@ -74,9 +84,7 @@ class Chats:
         Raises:
             UnknownChat: there is none.
         """
-        chat = records.chat(tx, chat_id)
-        if chat is None:
-            raise UnknownChat("no such chat")
+        chat = self.known(tx, chat_id)
         tx.announce(ChatChanged(chat=chat))
         return chat
 
@@ -87,9 +95,17 @@ class Chats:
             tx.announce(AgentChanged(agent=agent))
         return agent
 
-    def queue_moved(self, tx: Tx) -> None:
-        """Let those who wait hear their places."""
-        for position, chat in enumerate(records.queue(tx, _MOVES_TOLD), start=1):
+    def came(self, tx: Tx, chat: Chat) -> int:
+        """Where in the queue of its group a chat that came stands, 1 is next; those behind it are told."""
+        place, length = records.place(tx, chat.id, _spellings(tx, chat.group))
+        if place < length:
+            self.queue_moved(tx, chat.group)
+        return place
+
+    def queue_moved(self, tx: Tx, group: str | None) -> None:
+        """Let those who wait for *group* hear their places."""
+        queue = records.queue(tx, _spellings(tx, group), _MOVES_TOLD)
+        for position, chat in enumerate(queue, start=1):
             with suppress(Conflict, UnknownChat):  # it ended, and the desk is about to hear of it
                 self.tell(tx, chat, QueueMoved(chat_id=chat.id, position=position))
 
@@ -105,3 +121,8 @@ class Chats:
             self._around.applied(tx, self._backend, event)
         except Conflict as error:
             raise Conflict("closed", str(error)) from error
+
+
+def _spellings(tx: Tx, group: str | None) -> list[str | None]:
+    """*group*, in each spelling in which somebody waits for it."""
+    return [each for each in records.groups_waiting(tx) if is_same_group(each, group)]

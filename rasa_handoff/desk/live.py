@@ -49,17 +49,19 @@ async def serve(request: Request, runtime: Runtime, desk: Desk, agent: Agent) ->
 async def _events(desk: Desk, agent: Agent, listener: Listener) -> AsyncIterator[str]:
     yield sse.event("hello", json.dumps({"agent": of_agent(desk, agent), "now": time.time()}))
     async for fact in sse.heard(listener):
-        yield ": alive\n\n" if fact is None else _as_event(desk, fact)
+        yield ": alive\n\n" if fact is None else _as_event(desk, agent, fact)
 
 
-def _as_event(desk: Desk, fact: Any) -> str:
-    name, payload = _told(desk, fact)
+def _as_event(desk: Desk, agent: Agent, fact: Any) -> str:
+    name, payload = _told(desk, agent, fact)
     return sse.event(name, json.dumps(payload, ensure_ascii=False))
 
 
-def _told(desk: Desk, fact: ChatChanged | MessageChanged | AgentChanged | UserTyped) -> tuple[str, Json]:
+def _told(desk: Desk, agent: Agent, fact: ChatChanged | MessageChanged | AgentChanged | UserTyped) -> tuple[str, Json]:
     if isinstance(fact, ChatChanged):
-        return "chat", of_chat(desk, fact.chat)
+        # Perhaps the page had it, when it was open.
+        hidden = fact.chat.state == "waiting" and not desk.staff.groups.may_accept(agent.id, fact.chat.group)
+        return ("gone", {"chat_id": fact.chat.id}) if hidden else ("chat", of_chat(desk, fact.chat))
     if isinstance(fact, MessageChanged):
         return "message", asdict(fact.message)
     if isinstance(fact, AgentChanged):

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from rasa_handoff.model import Json
+from rasa_handoff.model import Json, Rating
 from rasa_handoff.store import Tx
 
 Presence = Literal["online", "away"]
 
 _CHAT = (
     "c.id, c.number, c.sender_id, c.channel, c.state, c.agent_id, a.name, c.agent_group, c.priority, c.opened_at, "
-    "c.accepted_at, c.closed_at, c.last_text, c.last_at, c.unanswered, c.end_of_chat, c.callback"
+    "c.accepted_at, c.closed_at, c.last_text, c.last_at, c.unanswered, c.end_of_chat, c.callback, h.stars, h.resolved"
 )
-_CHATS = f"SELECT {_CHAT} FROM handoff_desk_chats c LEFT JOIN handoff_desk_agents a ON a.id = c.agent_id "
+_CHATS = (
+    f"SELECT {_CHAT} FROM handoff_desk_chats c LEFT JOIN handoff_desk_agents a ON a.id = c.agent_id "
+    "LEFT JOIN handoff_handoffs h ON h.id = c.id "
+)
+_RANK = "CASE lower({chat}.priority) WHEN 'high' THEN 0 WHEN 'low' THEN 2 ELSE 1 END"
+_IN_TURN = f"{_RANK.format(chat='c')}, c.opened_at"
+_PLACE = (
+    "SELECT count(*), coalesce(sum(CASE WHEN {rank} < {own} OR ({rank} = {own} AND c.opened_at <= own.opened_at) "
+    "THEN 1 ELSE 0 END), 0) FROM handoff_desk_chats c, handoff_desk_chats own "
+    "WHERE own.id = :id AND c.state = 'waiting' AND c.callback IS NULL AND "
+).format(rank=_RANK.format(chat="c"), own=_RANK.format(chat="own"))
 _INSERT_CHAT = (
     "INSERT INTO handoff_desk_chats (id, number, sender_id, channel, state, agent_group, priority, opened_at, "
     "last_text, last_at, unanswered, callback) VALUES (:id, (SELECT coalesce(max(number), 0) + 1 FROM "
@@ -23,7 +34,9 @@ _INSERT_CHAT = (
     ":callback) ON CONFLICT DO NOTHING"
 )
 _ASSIGN = "UPDATE handoff_desk_chats SET state = 'open', agent_id = :agent_id, accepted_at = :at WHERE id = :id"
-_UNASSIGN = "UPDATE handoff_desk_chats SET state = 'waiting', agent_id = NULL WHERE id = :id"
+_UNASSIGN = (
+    "UPDATE handoff_desk_chats SET state = 'waiting', agent_id = NULL, agent_group = :agent_group WHERE id = :id"
+)
 _CLOSE = (
     "UPDATE handoff_desk_chats SET state = 'closed', closed_at = :at, unanswered = 0, end_of_chat = :end WHERE id = :id"
 )
@@ -81,6 +94,7 @@ class Chat:
     unanswered: int
     end: Json | None  #: reason, by, note, tags
     callback: dict[str, str] | None  #: how to reach a user who is not in the chat, but wants to be called
+    rating: Rating | None  #: the user's, once they gave one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,14 +143,31 @@ def chat(tx: Tx, chat_id: str) -> Chat | None:
     return _chat(row) if row else None
 
 
-def waiting(tx: Tx) -> list[Chat]:
-    """Who waits, longest first; those who want to be called behind those who are there."""
-    return _found(tx, "WHERE c.state = 'waiting' ORDER BY c.callback IS NOT NULL, c.opened_at LIMIT 500")
+def groups_waiting(tx: Tx) -> list[str | None]:
+    """Each group that somebody waits for, as it was written then; None: for anybody."""
+    sql = "SELECT DISTINCT agent_group FROM handoff_desk_chats WHERE state = 'waiting'"
+    return [row[0] for row in tx.all(sql, {})]
 
 
-def queue(tx: Tx, most: int) -> list[Chat]:
-    """The users who are there and wait, longest first."""
-    return _found(tx, f"WHERE c.state = 'waiting' AND c.callback IS NULL ORDER BY c.opened_at LIMIT {most:d}")
+def waiting(tx: Tx, groups: Iterable[str | None]) -> list[Chat]:
+    """Who waits for one of *groups*, next first; those who want to be called behind those who are there."""
+    wanted, values = _one_of(groups)
+    order = f"ORDER BY c.callback IS NOT NULL, {_IN_TURN} LIMIT 500"
+    return _found(tx, f"WHERE c.state = 'waiting' AND {wanted} {order}", values)
+
+
+def queue(tx: Tx, groups: Iterable[str | None], most: int) -> list[Chat]:
+    """The users who are there and wait for one of *groups*, next first."""
+    wanted, values = _one_of(groups)
+    where = f"WHERE c.state = 'waiting' AND c.callback IS NULL AND {wanted}"
+    return _found(tx, f"{where} ORDER BY {_IN_TURN} LIMIT {most:d}", values)
+
+
+def place(tx: Tx, chat_id: str, groups: Iterable[str | None]) -> tuple[int, int]:
+    """A chat's place (1 is next) among the users who are there and wait for one of *groups*, and how many they are."""
+    wanted, values = _one_of(groups)
+    row = tx.one(_PLACE + wanted, {"id": chat_id, **values})
+    return (int(row[1]), int(row[0])) if row else (0, 0)
 
 
 def open_chats(tx: Tx) -> list[Chat]:
@@ -148,18 +179,19 @@ def closed(tx: Tx) -> list[Chat]:
     return _found(tx, "WHERE c.state = 'closed' ORDER BY c.closed_at DESC LIMIT 50")
 
 
-def count_waiting(tx: Tx) -> int:
-    """How many users are there and wait."""
-    row = tx.one("SELECT count(*) FROM handoff_desk_chats WHERE state = 'waiting' AND callback IS NULL", {})
-    return int(row[0]) if row else 0
+def earlier(tx: Tx, chat: Chat) -> list[Chat]:
+    """The last twenty other chats of the same user, newest first."""
+    where = "WHERE c.sender_id = :user AND c.id <> :id ORDER BY c.opened_at DESC LIMIT 20"
+    return _found(tx, where, {"user": chat.user, "id": chat.id})
 
 
 def assign(tx: Tx, chat_id: str, agent_id: str, now: float) -> None:
     tx.run(_ASSIGN, {"id": chat_id, "agent_id": agent_id, "at": now})
 
 
-def unassign(tx: Tx, chat_id: str) -> None:
-    tx.run(_UNASSIGN, {"id": chat_id})
+def unassign(tx: Tx, chat_id: str, group: str | None) -> None:
+    """Let a chat wait again, for *group*."""
+    tx.run(_UNASSIGN, {"id": chat_id, "agent_group": group})
 
 
 def close(tx: Tx, chat_id: str, end: Json, now: float) -> None:
@@ -200,8 +232,15 @@ def set_state(tx: Tx, chat_id: str, message_id: str, state: str) -> bool:
     return tx.run(_SET_STATE, {"id": message_id, "chat_id": chat_id, "state": state}) == 1
 
 
-def _found(tx: Tx, where: str) -> list[Chat]:
-    return [_chat(row) for row in tx.all(_CHATS + where, {})]
+def _found(tx: Tx, where: str, values: Json | None = None) -> list[Chat]:
+    return [_chat(row) for row in tx.all(_CHATS + where, values or {})]
+
+
+def _one_of(groups: Iterable[str | None]) -> tuple[str, Json]:
+    """That a chat waits for one of *groups*, as SQL with its values."""
+    values = {f"group_{number}": group or "" for number, group in enumerate(groups)}
+    names = ", ".join(f":{name}" for name in values)
+    return (f"coalesce(c.agent_group, '') IN ({names})", values) if values else ("1 = 0", {})
 
 
 def _agent(row: tuple[Any, ...]) -> Agent:
@@ -209,8 +248,10 @@ def _agent(row: tuple[Any, ...]) -> Agent:
 
 
 def _chat(row: tuple[Any, ...]) -> Chat:
-    end, callback = (json.loads(text) if text else None for text in row[15:])
-    return Chat(**dict(zip(Chat.__dataclass_fields__, (*row[:15], end, callback), strict=True)))
+    end, callback = (json.loads(text) if text else None for text in row[15:17])
+    stars, resolved = row[17:]
+    rating = Rating(stars=stars, resolved=None if resolved is None else bool(resolved)) if stars else None
+    return Chat(**dict(zip(Chat.__dataclass_fields__, (*row[:15], end, callback, rating), strict=True)))
 
 
 def _message(row: tuple[Any, ...]) -> DeskMessage:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from rasa_handoff import signing
 from rasa_handoff.access import AgentAccess
+from rasa_handoff.desk.groups import Groups
 from rasa_handoff.desk.presence import Attendance
 from rasa_handoff.desk.records import Agent
 from rasa_handoff.desk.settings import DeskAgent
@@ -21,6 +22,7 @@ class Member:
     name: str
     token: str
     avatar_url: str | None = None
+    groups: tuple[str, ...] = ()  #: whose chats they take; none: everybody's
 
 
 class Staff:
@@ -29,10 +31,12 @@ class Staff:
     def __init__(self) -> None:
         self.attendance = Attendance()
         self.members: dict[str, Member] = {}
+        self.groups = Groups({})
 
     def hire(self, agents: Iterable[DeskAgent | AgentAccess]) -> None:
         """Let *agents*, and nobody else, sign in."""
         self.members = _by_id(agents)
+        self.groups = Groups({agent_id: member.groups for agent_id, member in self.members.items()})
 
     def with_token(self, token: str) -> str | None:
         """The id of whoever has *token*. It compares with every agent's, so that time tells nothing."""
@@ -49,6 +53,10 @@ class Staff:
         """Online, and still in the settings."""
         return agent.id in self.members and self.attendance.is_there(agent)
 
+    def is_there_for(self, agent: Agent, group: str | None) -> bool:
+        """Online, and takes chats of *group*."""
+        return self.is_there(agent) and self.groups.takes(agent.id, group)
+
     def person(self, agent: Agent) -> Person:
         """*agent*, as users see them."""
         member = self.members.get(agent.id)
@@ -64,8 +72,14 @@ def _by_id(agents: Iterable[DeskAgent | AgentAccess]) -> dict[str, Member]:
         while key in found:
             number += 1
             key = f"{first}-{number}"
-        found[key] = Member(name=agent.name, token=agent.token, avatar_url=getattr(agent, "avatar_url", None))
+        found[key] = _member(agent)
     return found
+
+
+def _member(agent: DeskAgent | AgentAccess) -> Member:
+    if isinstance(agent, AgentAccess):
+        return Member(name=agent.name, token=agent.token)
+    return Member(name=agent.name, token=agent.token, avatar_url=agent.avatar_url, groups=tuple(agent.groups))
 
 
 def agent_id(name: str) -> str:

@@ -108,8 +108,10 @@ def _also(kinds: tuple[str, ...]) -> str:
 def _files(case: Case, name: str, kind: type[Channel]) -> Iterator[Finding]:
     """Files that need the channel's credentials go to agents through a link of ours, which has to lead to us."""
     from rasa_handoff.channels.base import Channel
+    from rasa_handoff.channels.stream import Stream
 
-    if kind.open is not Channel.open and case.settings is not None and case.settings.public_url is None:
+    # Of files that we keep ourselves the plugin's own entry says so.
+    if kind.open not in (Channel.open, Stream.open) and case.settings is not None and case.settings.public_url is None:
         yield warning(
             name,
             f"{name}: agent systems elsewhere cannot open the files that users send, for there is no public_url.",

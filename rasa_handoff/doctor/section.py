@@ -20,12 +20,17 @@ def look(case: Case) -> Iterator[Finding]:
         lines = [line for piece in case.missing.credentials for line in piece.lines]
         yield problem("section", "The plugin is not switched on.", "Add to credentials.yml:", lines)
     for each in case.faults:
-        yield problem("settings", each, f"Mend it in credentials.yml, under {SECTION}.")
+        yield problem("settings", each, f"Mend it in credentials.yml, under {_section_of(case, each)}.")
     if case.settings is not None:
         yield fine("section", f"Switched on, with {', '.join(case.settings.backends)}")
         yield _token(case.settings)
         yield from _public_url(case.settings)
         yield from _private_file(case)
+
+
+def _section_of(case: Case, fault: str) -> str:
+    """The entry that *fault* is about: another channel's is named in front of it."""
+    return next((name for name in case.channels if fault.startswith(f"{name}: ")), SECTION)
 
 
 def _token(settings: Settings) -> Finding:

@@ -63,6 +63,9 @@ class LivePersonAgent(Backend):
     async def close(self, handoff: Handoff, reason: EndReason) -> None:
         """The chat is the agent's; there is nothing of ours to end."""
 
+    async def agents_online(self) -> int | None:
+        return chats.agents_online()
+
     async def _target(self, chat: Chat, group: str | None) -> _Target:
         """Whom the chat goes to, if anybody is there.
 

@@ -23,6 +23,7 @@ WATCH = 30.0  #: seconds between two looks at our availability and at who else i
 REFRESH = 240.0  #: seconds between two refreshes; "every 3 to 5 minutes"
 _SILENT = 20.0  #: seconds of waiting without any answer, until we sign in anew
 _LAST_WORDS = 5.0  #: seconds for a turn that ends in a chat that has been transferred, when it is back already
+_UNDER_WAY, _AGAIN = 0, -1  #: in the place of an agent session, whose chats are looked for, or have to be
 _KNOWN_LEFT = 1000  #: chats that have been left and are remembered, to keep quiet in them
 
 
@@ -43,9 +44,10 @@ class Chats:
         self.online: int | None = None  #: other agents who take chats now
         self._running: dict[str, tuple[Chat, asyncio.Task[None]]] = {}
         self._by_sender: dict[str, Chat] = {}
+        self._opening: dict[str, asyncio.Task[None]] = {}  #: chats that were taken a moment ago
         self._left: dict[str, str] = {}
         self._tasks: list[asyncio.Task[None]] = []
-        self._taken_up = 0  #: the agent session whose chats we hold
+        self._taken_up = _UNDER_WAY  #: the agent session whose chats we hold
         self._around = Around(
             session=session,
             book=book,
@@ -68,7 +70,7 @@ class Chats:
         """Let what is on its way arrive. Chats that run stay ours: the next start takes them up."""
         if self in _RUNNING:
             _RUNNING.remove(self)
-        await _cancel(self._tasks)
+        await _cancel([*self._tasks, *self._opening.values()])
         chats = list(self._running.values())
         await asyncio.gather(*(chat.said() for chat, _ in chats))
         await _cancel([task for _, task in chats])
@@ -147,13 +149,29 @@ class Chats:
         """Take the chat that rings; within 20 seconds, or they set us to Away."""
         try:
             chat_id = await self.session.ask_for("take a chat", link, reading.read_taken, "POST", {})
-            await self._end_turn(chat_id)
-            await self._begin(chat_id)
         except TemporaryError:
-            self._taken_up = 0  # it may be ours all the same
+            self._taken_up = _AGAIN  # it may be ours all the same
             raise
         except BackendError as error:
             log.info("liveperson_agent.not_taken %s", error)  # the visitor has gone, or a colleague was faster
+            return
+        # Not waited for: the next one rings.
+        self._opening[chat_id] = task = asyncio.create_task(self._open(chat_id))
+        task.add_done_callback(lambda done: self._opening.pop(chat_id, None))
+
+    async def _open(self, chat_id: str) -> None:
+        """Begin with a chat that was taken."""
+        try:
+            await self._end_turn(chat_id)
+            await self._begin(chat_id)
+        except TemporaryError as error:
+            log.warning("liveperson_agent.not_opened chat=%s %s", chat_id, error)
+            self._taken_up = _AGAIN  # it is ours: their list has it
+        except BackendError as error:
+            log.info("liveperson_agent.not_opened chat=%s %s", chat_id, error)  # the visitor has gone
+        except Exception:
+            log.exception("liveperson_agent.failed")
+            self._taken_up = _AGAIN
 
     async def _end_turn(self, chat_id: str) -> None:
         """A chat that comes back from a colleague begins anew."""
@@ -164,13 +182,14 @@ class Chats:
 
     async def _take_up(self) -> None:
         """Go on with the chats that are ours."""
-        number = self.session.number
+        number, self._taken_up = self.session.number, _UNDER_WAY
         held = await self.session.held()
         for chat_id in held:
             await self._begin_again(chat_id)
-        for chat_id in await self.book.forget_others({*held, *self._running}):
+        for chat_id in await self.book.forget_others({*held, *self._running, *self._opening}):
             await self._gone_meanwhile(chat_id)
-        self._taken_up = number
+        if self._taken_up == _UNDER_WAY:
+            self._taken_up = number
         with suppress(BackendError):
             await self.look_around()
 
@@ -181,7 +200,7 @@ class Chats:
 
     async def _begin_again(self, chat_id: str) -> None:
         """Go on with a chat, unless it is over, or was transferred and only their list has not heard of it."""
-        if chat_id in self._running or self.left(chat_id):
+        if chat_id in self._running or chat_id in self._opening or self.left(chat_id):
             return
         try:
             await self._begin(chat_id)
@@ -222,7 +241,7 @@ class Chats:
             del self._by_sender[chat.sender_id]
         if not task.cancelled() and task.exception() is not None:
             log.error("liveperson_agent.chat_failed chat=%s", chat.id, exc_info=task.exception())
-            self._taken_up = 0  # it is still ours
+            self._taken_up = _AGAIN  # it is still ours
 
     # -- being there --------------------------------------------------------------------------
 
@@ -261,6 +280,12 @@ def chat_of(sender_id: str) -> Chat | None:
 def left_chat(sender_id: str) -> str | None:
     """The id of this conversation's chat, if it was transferred, a while ago at most."""
     return next(filter(None, (chats.left(sender_id) for chats in _RUNNING)), None)
+
+
+def agents_online() -> int | None:
+    """How many other agents take chats now, as far as the channel knows."""
+    known = [chats.online for chats in _RUNNING if chats.online is not None]
+    return sum(known) if known else None
 
 
 async def _cancel(tasks: list[asyncio.Task[None]]) -> None:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, cast
 from pydantic import BaseModel
 
 from rasa_handoff.settings.chosen import DeadlineSetting, Redaction, Rule, Settings, When
-from rasa_handoff.settings.faults import Faults
+from rasa_handoff.settings.faults import Faults, unknown
 from rasa_handoff.settings.raw import filled_in
 from rasa_handoff.settings.section import (
     Section,
@@ -50,6 +50,7 @@ __all__ = [
     "require_address",
     "require_headers",
     "require_secret",
+    "unknown",
 ]
 M = TypeVar("M", bound=BaseModel)
 

@@ -67,6 +67,7 @@ class Settings:
     agents: Faces = field(default_factory=Faces)  #: what a user sees of them
     end_words: tuple[str, ...] = ("/end",)  #: what a user types to leave the agent
     edited_text: str = "✎ {text}"  #: what agents read when a user has changed a message
+    deleted_text: str = "🗑 The user has deleted a message."  #: … when they have deleted it
     chat_page: bool = False
     log_to_tracker: bool = False
     retention: float | None = 2_592_000.0  #: seconds a closed handoff is kept; None: for ever

@@ -63,6 +63,8 @@ def _read_rule(
         faults.add((*path, "to"), f"is missing; write one of: {', '.join(backends)}")
     elif shape.to not in backends:
         faults.add((*path, "to"), unknown("names no backend of yours", shape.to, list(backends)))
+    if shape.group is not None and (fault := _fault_of_group(backends.get(shape.to), shape.group)):
+        faults.add((*path, "group"), fault)
     hours = None
     if shape.hours is not None:
         hours = faults.read((*path, "hours"), read_hours, shape.hours, None)
@@ -75,6 +77,12 @@ def _read_rule(
         holidays=holidays,
         transcript=transcript if shape.transcript is None else shape.transcript,
     )
+
+
+def _fault_of_group(backend: Any, group: str) -> str | None:
+    """What an agent system's settings, which may know its groups, have against this one."""
+    found: str | None = backend.fault_of_group(group) if hasattr(backend, "fault_of_group") else None
+    return found
 
 
 def _read_when(shape: _When) -> When:

@@ -62,6 +62,7 @@ class Section(BaseModel, extra="forbid", frozen=True):
     agents: dict[str, Any] = {}
     end_words: list[str] = ["/end"]
     edited_text: str = "✎ {text}"
+    deleted_text: str = "🗑 The user has deleted a message."
     chat_page: bool = False
     log_to_tracker: bool = False
     retention: Any = "30d"
@@ -88,6 +89,7 @@ def convert(shape: Section, backends: Mapping[str, Any], faults: Faults) -> Sett
         agents=_read_faces(shape.agents, faults),
         end_words=tuple(_read_words(("end_words",), shape.end_words, faults)),
         edited_text=read(("edited_text",), _read_edited_text, shape.edited_text, ""),
+        deleted_text=read(("deleted_text",), _read_deleted_text, shape.deleted_text, ""),
         chat_page=shape.chat_page,
         log_to_tracker=shape.log_to_tracker,
         retention=read(("retention",), read_duration_or_off, shape.retention, None),
@@ -192,6 +194,12 @@ def _read_faces(asked: dict[str, Any], faults: Faults) -> Faces:
 def _read_edited_text(text: str) -> str:
     if "{text}" not in text:
         raise ValueError('must have {text} where the message goes; write e.g. "(edited) {text}"')
+    return text
+
+
+def _read_deleted_text(text: str) -> str:
+    if not text.strip():
+        raise ValueError("is empty; write what agents are to read when a user has deleted a message")
     return text
 
 

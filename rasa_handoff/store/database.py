@@ -15,7 +15,7 @@ from rasa_handoff.errors import StoreError, StoreInUse
 from rasa_handoff.store import schema
 
 Row = tuple[Any, ...]
-_NAMED = re.compile(r"(?<!:):([a-z_]+)")
+_NAMED = re.compile(r"(?<!:):([a-z_][a-z_0-9]*)")
 _WRITING = 7_361_035  #: the advisory lock of the process that writes
 _WAIT_FOR_FILE = 5000  #: milliseconds
 _FATE_KNOWN_WITHIN = 5.0  #: seconds

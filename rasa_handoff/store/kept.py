@@ -12,6 +12,7 @@ _PUT = (
     "ON CONFLICT (scope, name) DO UPDATE SET sender_id = :sender_id, body = :body, at = :at"
 )
 _GET = "SELECT body FROM handoff_kept WHERE scope = :scope AND name = :name"
+_NAMES = "SELECT name FROM handoff_kept WHERE scope = :scope ORDER BY name"
 _FORGET = "DELETE FROM handoff_kept WHERE scope = :scope AND name = :name"
 _OLD = (
     "DELETE FROM handoff_kept WHERE at < :before "
@@ -36,6 +37,11 @@ def get(tx: Tx, scope: str, name: str) -> Json | None:
     row = tx.one(_GET, {"scope": scope, "name": name})
     found: Json | None = json.loads(row[0]) if row else None
     return found
+
+
+def names(tx: Tx, scope: str) -> list[str]:
+    """What is kept, by name; for scopes of few."""
+    return [row[0] for row in tx.all(_NAMES, {"scope": scope})]
 
 
 def forget(tx: Tx, scope: str, name: str) -> None:

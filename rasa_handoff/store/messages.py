@@ -27,6 +27,11 @@ def first_sight(tx: Tx, scope: str, event_id: str, now: float) -> bool:
     return tx.run(_SEE, {"scope": scope, "event_id": event_id, "at": now}) == 1
 
 
+def was_seen(tx: Tx, scope: str, event_id: str) -> bool:
+    """Whether this id was seen in *scope*."""
+    return tx.one(_SEEN_AT, {"scope": scope, "event_id": event_id}) is not None
+
+
 def id_of_unnamed(tx: Tx, scope: str, said: bytes, now: float, within: float) -> str:
     """An id for something that came without one: the same for the same bytes within so many seconds."""
     if not within:
@@ -57,8 +62,13 @@ def get(tx: Tx, handoff_id: str, message_id: str) -> Message | None:
 
 def is_no_news(tx: Tx, handoff_id: str, edit: Message) -> bool:
     """Whether the message that *edit* takes the place of says the same already."""
-    there = [each for each in of(tx, handoff_id) if edit.edits in (each.known_as, each.edits)]
+    there = [each for each in of(tx, handoff_id) if edit.edits in (each.known_as, each.edits, each.deletes)]
     return bool(there) and (there[-1].text, there[-1].attachments) == (edit.text, edit.attachments)
+
+
+def is_known_as(tx: Tx, handoff_id: str, theirs: str) -> bool:
+    """Whether a message of the handoff is called *theirs* by the user's own side."""
+    return any(each.known_as == theirs for each in of(tx, handoff_id))
 
 
 def dumps(message: Message) -> str:
@@ -80,6 +90,8 @@ def dumps(message: Message) -> str:
         body["known_as"] = message.known_as
     if message.edits:
         body["edits"] = message.edits
+    if message.deletes:
+        body["deletes"] = message.deletes
     return json.dumps(body, ensure_ascii=False)
 
 

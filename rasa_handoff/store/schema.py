@@ -192,7 +192,7 @@ CREATE TABLE handoff_files (
     name       TEXT NOT NULL,
     mime       TEXT NOT NULL,
     size       BIGINT NOT NULL,
-    whole      INTEGER NOT NULL,
+    state      TEXT NOT NULL,
     at         DOUBLE PRECISION NOT NULL
 );
 CREATE INDEX handoff_files_of ON handoff_files (handoff_id);

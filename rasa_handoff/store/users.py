@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rasa_handoff.model import Json
-from rasa_handoff.store import messages
+from rasa_handoff.store import files, messages
 from rasa_handoff.store.writer import Tx
 
 
@@ -70,6 +70,18 @@ PLACES: dict[str, Place] = {
         columns="handoff_id, body",
         order="handoff_id",
     ),
+    "file_parts": Place(
+        table="handoff_file_parts",
+        where=f"file_id IN (SELECT id FROM handoff_files WHERE handoff_id IN {_HANDOFFS})",
+        columns="file_id, number, body",
+        order="file_id, number",
+    ),
+    "files": Place(
+        table="handoff_files",
+        where=f"handoff_id IN {_HANDOFFS}",
+        columns="id, handoff_id, who, kind, name, mime, size, state, at",
+        order="at, id",
+    ),
     "stream": Place(
         table="handoff_stream",
         where="sender_id = :sender_id",
@@ -117,6 +129,7 @@ PLACES: dict[str, Place] = {
 # The tables in which nothing is of a user.
 OF_NOBODY = {"handoff_schema", "handoff_desk_agents", "handoff_workers", "handoff_access"}
 
+_INSIDE = {"file_parts"}  #: of what an export and a count of it have
 _AS_JSON = {"agent", "body", "callback", "data", "deadlines", "end_of_chat", "notes"}  #: columns
 _ELSEWHERE = (
     "SELECT DISTINCT backend, chat_id FROM handoff_handoffs WHERE sender_id = :sender_id AND chat_id IS NOT NULL "
@@ -126,16 +139,23 @@ _PENDING = f"SELECT count(*) FROM handoff_deliveries WHERE state = 'pending' AND
 
 
 def export(tx: Tx, sender_id: str) -> Json:
-    """All of it, in the words of the tables."""
-    found = {name: _rows(tx, place, sender_id) for name, place in PLACES.items()}
+    """All of it, in the words of the tables; files without what is in them, which their links open."""
+    found = {name: _rows(tx, place, sender_id) for name, place in PLACES.items() if name not in _INSIDE}
     requests = {each["handoff_id"]: each["body"] for each in found["requests"]}
     said = _by("handoff_id", map(_message, found["messages"]))
     sent = _by("handoff_id", found["deliveries"])
+    given = _by("handoff_id", found["files"])
     at_desk = _by("chat_id", found["desk_messages"])
     return {
         "sender_id": sender_id,
         "handoffs": [
-            {**each, "request": requests.get(each["id"]), "messages": said[each["id"]], "deliveries": sent[each["id"]]}
+            {
+                **each,
+                "request": requests.get(each["id"]),
+                "messages": said[each["id"]],
+                "deliveries": sent[each["id"]],
+                "files": given[each["id"]],
+            }
             for each in found["handoffs"]
         ],
         "desk_chats": [{**each, "messages": at_desk[each["id"]]} for each in found["desk_chats"]],
@@ -154,6 +174,11 @@ def pending(tx: Tx, sender_id: str) -> int:
     return int(row[0]) if row else 0
 
 
+def begin_to_erase(tx: Tx, sender_id: str) -> int:
+    """Delete some of what is large, before `erase`; 0 when no more of it is left."""
+    return files.shrink_of_user(tx, sender_id)
+
+
 def erase(tx: Tx, sender_id: str) -> dict[str, int]:
     """Delete all of it, and announce `Erased`; how many rows, by the names of an export."""
     erased = {
@@ -161,7 +186,7 @@ def erase(tx: Tx, sender_id: str) -> dict[str, int]:
         for name, place in PLACES.items()
     }
     tx.announce(Erased(sender_id=sender_id))
-    return erased
+    return {name: rows for name, rows in erased.items() if name not in _INSIDE}
 
 
 def _rows(tx: Tx, place: Place, sender_id: str) -> list[Json]:

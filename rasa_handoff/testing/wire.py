@@ -253,7 +253,7 @@ def _handler(wire: Wire) -> type[BaseHTTPRequestHandler]:
         def _take(self) -> None:
             wire._take(self)
 
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = _take
+        do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _take
 
         def log_message(self, format: str, *values: Any) -> None:
             return
@@ -279,4 +279,5 @@ def _reply(handler: BaseHTTPRequestHandler, status: int, body: Any, headers: Map
         handler.send_header(name, value)
     handler.send_header("Content-Length", str(len(content)))
     handler.end_headers()
-    handler.wfile.write(content)
+    if handler.command != "HEAD":
+        handler.wfile.write(content)

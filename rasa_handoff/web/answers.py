@@ -29,6 +29,12 @@ class TooLarge(WebhookError):
     status = 413
 
 
+class TooSlow(WebhookError):
+    """The body does not come."""
+
+    status = 408
+
+
 class TooMany(WebhookError):
     """Too many tries; come back later."""
 
@@ -40,7 +46,7 @@ class TooMany(WebhookError):
 
 
 # Conflict carries its own code.
-_CODES = {400: "malformed", 404: "unknown", 413: "too_large", 429: "too_many"}
+_CODES = {400: "malformed", 404: "unknown", 408: "too_slow", 413: "too_large", 429: "too_many"}
 
 
 def add_route(

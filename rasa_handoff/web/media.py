@@ -1,4 +1,4 @@
-"""Files of users, behind links that expire: streamed from where their channel keeps them, with its credentials."""
+"""Files behind links that expire: streamed from where their channel keeps them, with its credentials."""
 
 from __future__ import annotations
 
@@ -14,26 +14,17 @@ from sanic.request import Request
 from sanic.response import HTTPResponse
 
 from rasa_handoff.errors import FetchError, NotAuthentic, UnknownChat
-from rasa_handoff.fetch import File
-from rasa_handoff.media import MediaFile
+from rasa_handoff.fetch import AnyFile
+from rasa_handoff.media import SHOWN, MediaFile, harmless
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import handoffs
 from rasa_handoff.web.answers import add_route, as_json
-from rasa_handoff.web.ranges import NoSuchPart, cut, wanted
+from rasa_handoff.web.ranges import NoSuchPart, at_most, wanted
 
 log = logging.getLogger(__name__)
 
-Open = Callable[[MediaFile], AbstractAsyncContextManager[File]]
+Open = Callable[[MediaFile], AbstractAsyncContextManager[AnyFile]]
 
-_UNKNOWN = "application/octet-stream"
-# What a browser may show by itself: none of it can hold a script.
-_SHOWN = {
-    *(f"image/{each}" for each in ("avif", "bmp", "gif", "heic", "jpeg", "png", "webp")),
-    *(f"audio/{each}" for each in ("aac", "amr", "flac", "m4a", "mp4", "mpeg", "ogg", "opus", "wav", "webm", "x-m4a")),
-    *(f"video/{each}" for each in ("3gpp", "mp4", "mpeg", "ogg", "quicktime", "webm")),
-}
-# What is worth its name, though it is saved and not shown.
-_SAVED = {"application/pdf", "application/zip", "text/csv", "text/plain", "text/vcard"}
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; sandbox",
     "X-Content-Type-Options": "nosniff",
@@ -87,7 +78,7 @@ class MediaApi:
         return found
 
 
-async def _stream(request: Request, found: MediaFile, file: File) -> HTTPResponse | None:
+async def _stream(request: Request, found: MediaFile, file: AnyFile) -> HTTPResponse | None:
     """Answer with *file*, part by part, or with what is asked for of it."""
     try:
         some = wanted(request.headers, file.size)
@@ -95,7 +86,7 @@ async def _stream(request: Request, found: MediaFile, file: File) -> HTTPRespons
         return HTTPResponse(status=416, headers={**_HEADERS, "Content-Range": f"bytes */{file.size}"})
     mime, extent = _type(found, file), _extent(file.size, some)
     headers = {**_HEADERS, **extent, "Content-Disposition": _disposition(found, file, mime)}
-    status, parts = (200, file.parts()) if some is None else (206, cut(file.parts(), some))
+    status, parts = (200, file.parts()) if some is None else (206, at_most(file.parts(some.start), len(some)))
     first = await anext(parts, b"")  # before anything is promised
     response = await request.respond(status=status, content_type=mime, headers=headers)
     await response.send(first)
@@ -113,13 +104,12 @@ def _extent(size: int | None, some: range | None) -> dict[str, str]:
     return known if some is None else {**known, "Content-Range": f"bytes {some.start}-{some.stop - 1}/{size}"}
 
 
-def _type(found: MediaFile, file: File) -> str:
+def _type(found: MediaFile, file: AnyFile) -> str:
     """What it is: as its server says, or the channel, or its name; if that is something harmless."""
-    told = (file.mime, (found.mime or "").partition(";")[0].strip().lower(), mimetypes.guess_type(found.name or "")[0])
-    return next((each for each in told if each in _SHOWN or each in _SAVED), _UNKNOWN)
+    return harmless(file.mime, found.mime, mimetypes.guess_type(found.name or "")[0])
 
 
-def _disposition(found: MediaFile, file: File, mime: str) -> str:
+def _disposition(found: MediaFile, file: AnyFile, mime: str) -> str:
     """Whether it is shown or saved, and its name (RFC 6266, with RFC 8187 for other letters than English ones)."""
     name = quote(found.name or file.name or found.kind, safe="", errors="replace")
-    return f"{'inline' if mime in _SHOWN else 'attachment'}; filename*=UTF-8''{name}"
+    return f"{'inline' if mime in SHOWN else 'attachment'}; filename*=UTF-8''{name}"

@@ -11,10 +11,12 @@ from sanic.response import HTTPResponse, raw
 
 from rasa_handoff.errors import UnknownChat
 
-# Nothing inline, nothing from elsewhere but pictures and sounds that a message shows.
+# Nothing inline, nothing from elsewhere but pictures and sounds that a message shows; blob: is a picture of the
+# page's own making, of a file that is about to be sent.
 POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data:; media-src 'self' https:; "
-    "connect-src 'self'; font-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' https: data: blob:; "
+    "media-src 'self' https:; connect-src 'self'; font-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+    "base-uri 'none'"
 )
 HEADERS = {
     "Content-Security-Policy": POLICY,

@@ -33,13 +33,10 @@ def wanted(headers: Mapping[str, str], size: int | None) -> range | None:
     return found
 
 
-async def cut(parts: AsyncIterator[bytes], wanted: range) -> AsyncIterator[bytes]:
-    """Of a file's *parts* the bytes that are *wanted*."""
-    at = 0
+async def at_most(parts: AsyncIterator[bytes], most: int) -> AsyncIterator[bytes]:
+    """Of a file's *parts* as many bytes as this."""
     async for part in parts:
-        piece = part[max(wanted.start - at, 0) : max(wanted.stop - at, 0)]
-        at += len(part)
-        if piece:
-            yield piece
-        if at >= wanted.stop:
+        yield part[:most]
+        most -= len(part)
+        if most <= 0:
             return

@@ -15,6 +15,7 @@ from rasa_handoff import strict_json as read
 from rasa_handoff.model import Json
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import users
+from rasa_handoff.store.files import KeptFile
 from rasa_handoff.web.answers import add_route, as_json, payload_of
 from rasa_handoff.web.server_token import require_server_token
 
@@ -39,6 +40,8 @@ class UsersApi:
         runtime = require_server_token(request, self._running)
         sender_id = _sender_id(await payload_of(request))
         found = await runtime.store.read(partial(users.export, sender_id=sender_id))
+        for handoff in found["handoffs"]:
+            handoff["files"] = [_with_link(runtime, each) for each in handoff["files"]]
         return as_json({"user": {"exported_at": time.time(), **found}})
 
     async def erase(self, request: Request) -> HTTPResponse:
@@ -47,6 +50,12 @@ class UsersApi:
         close = read.boolean(payload, "close", required=False) or False
         erasure = await runtime.eraser.erase(_sender_id(payload), close=close)
         return as_json({**asdict(erasure), "database": runtime.store.database})
+
+
+def _with_link(runtime: Runtime, file: Json) -> Json:
+    """A file of an export, which says what it is, with a link to what is in it."""
+    known = KeptFile(**{name: file[name] for name in KeptFile.__dataclass_fields__})
+    return {**file, "url": runtime.files.url(known, ours=True) if file["state"] != "coming" else None}
 
 
 def _sender_id(payload: Json) -> str:

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from rasa_handoff.channels import agent_files
 from rasa_handoff.channels.agent_files import AgentFile, AgentFiles
+from rasa_handoff.channels.base import Around
 from rasa_handoff.errors import FetchError, TemporaryError
+from rasa_handoff.files import Files
+from rasa_handoff.media import Media
 from rasa_handoff.model import Attachment
+from rasa_handoff.store import Store
+from rasa_handoff.store.files import KeptFile
 from rasa_handoff.testing import Wire
 
 
@@ -25,7 +32,7 @@ def wire() -> Iterator[Wire]:
 
 @pytest_asyncio.fixture
 async def files(wire: Wire) -> AsyncIterator[AgentFiles]:
-    files = AgentFiles("slack", 100)
+    files = AgentFiles("slack", Around(store=Store("sqlite:///nowhere.db"), now=time.time, largest_file=100))
     files._fetcher._trusted = frozenset({wire.url.removeprefix("http://")})
     yield files
     await files.close()
@@ -117,3 +124,26 @@ async def test_only_a_few_are_in_memory_at_once(wire: Wire, files: AgentFiles) -
 
     await asyncio.gather(*(files.hand_on(Attachment(url=f"{wire.url}/bill"), hold) for _ in range(20)))
     assert most == agent_files._AT_ONCE
+
+
+async def test_a_file_of_ours_is_had_without_the_network(wire: Wire, tmp_path: Path) -> None:
+    """Though the server's own address is a private one, at which nothing answers now."""
+    store = Store(f"sqlite:///{tmp_path}/handoff.db")
+    await store.open()
+    kept = Files(store, Media(lambda: "secret", wire.url, 3600.0, time.time), 100, time.time)
+    file = KeptFile(id="f1", handoff_id="h1", who="agent", kind="file", name="Your bill", mime="application/pdf")
+    body = b"x" * 90
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield body
+
+    await kept.receive(file, pieces(), lambda tx: None)
+    url = kept.url(file, ours=False)
+    assert url is not None
+    for largest, expected in ((100, ("Your bill.pdf", "application/pdf", body)), (89, None)):
+        files = AgentFiles("slack", Around(store=store, now=time.time, largest_file=largest, files=kept))
+        found = await files.hand_on(Attachment(url=url, name="Your bill", mime="application/pdf"), taken)
+        assert (found and (found.name, found.mime, found.body)) == expected
+        await files.close()
+    assert wire.asked == []
+    await store.close()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from rasa_handoff.backends.http import TIMEOUT
 from rasa_handoff.liveperson_agent import lines
 from rasa_handoff.liveperson_agent.chat import Chat as OurChat
 from rasa_handoff.liveperson_agent.chat import Heard
@@ -48,6 +49,23 @@ async def test_it_is_taken_long_before_twenty_seconds_are_over(agent: Stage, ven
     (taken,) = vendor.took("POST", "*/incomingRequests")
     looks = [each for each in vendor.took("GET", "*/incomingRequests") if rang < each.at < taken.at]
     assert len(looks) <= 2  # one may have been under way when it began to ring
+
+
+async def test_a_chat_that_is_slow_to_open_does_not_let_the_next_one_ring(agent: Stage, vendor: LivePerson) -> None:
+    with vendor.wire.held("GET */chat/*"):
+        slow = vendor.visitor("hello")
+        await agent.until(lambda: slow.state == "chatting")
+        rang, chat = time.monotonic(), vendor.visitor("hello, too")
+        await agent.until(lambda: answers(chat) == said("hello, too"))
+        assert time.monotonic() - rang < TIMEOUT / 2
+    await agent.until(lambda: answers(slow) == said("hello"))
+
+
+async def test_a_chat_that_was_taken_and_could_not_be_opened_is_found(agent: Stage, vendor: LivePerson) -> None:
+    vendor.wire.hang_up(path="GET */chat/*", times=2)
+    chat = vendor.visitor("hello")
+    await agent.until(lambda: answers(chat) == said("hello"))
+    assert len(vendor.took("POST", "*/incomingRequests")) == 1
 
 
 async def test_many_chats_are_held_at_once_and_a_slow_turn_holds_up_its_own(agent: Stage, vendor: LivePerson) -> None:

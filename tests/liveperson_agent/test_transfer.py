@@ -54,6 +54,16 @@ async def test_a_chat_goes_to_the_skill_with_a_note_and_the_handoff_is_over(
     await plugin.until(lambda: "settle" in [delivery.kind for _, delivery in plugin.to_user])
 
 
+async def test_the_backend_knows_how_many_agents_are_there(agent: Stage, vendor: LivePerson, plugin: Plugin) -> None:
+    await held(agent, vendor)
+    await agent.until(lambda: agent.chats.online is not None)
+    colleagues = [each for each in vendor.agents if each is not vendor.ours and each.state == 2]
+    assert await plugin.backend.agents_online() == len(colleagues) > 0
+    await agent.down()
+    assert await plugin.backend.agents_online() is None
+    await agent.up()
+
+
 async def test_the_bot_has_left(agent: Stage, vendor: LivePerson, plugin: Plugin) -> None:
     chat, ours = await held(agent, vendor)
     await plugin.request(ours.sender_id)

@@ -6,13 +6,15 @@ import logging
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from http.cookies import CookieError, SimpleCookie
 from typing import Any, cast
 from urllib.parse import urlencode
 
 from rasa_handoff import strict_json as read
-from rasa_handoff.backends.http import Http, Reply
-from rasa_handoff.backends.livechat.settings import LiveChatSettings
+from rasa_handoff.backends.http import Http, Reply, require_success
+from rasa_handoff.backends.livechat.regions import Region, require_here
+from rasa_handoff.backends.livechat.settings import NAME, LiveChatSettings
 from rasa_handoff.backends.tokens import Token
 from rasa_handoff.errors import BackendError, Malformed
 from rasa_handoff.model import Json
@@ -20,7 +22,6 @@ from rasa_handoff.settings import read_url
 
 log = logging.getLogger(__name__)
 
-NAME = "livechat"
 _DOING = "get a customer's token"
 _COOKIES = ("__lc_cid", "__lc_cst")  #: who the customer is, and the proof of it
 _SAY_WHY = range(400, 500)
@@ -55,6 +56,7 @@ class Accounts:
         self._settings = settings
         self._root = read_url(settings.accounts_url)
         self._http = http
+        self._region = Region()
         self._refresh_token = settings.refresh_token
         self.agent = Token(self._agents_token, now, spread=0.0)  #: an agent's, that gets customers theirs
 
@@ -109,7 +111,7 @@ class Accounts:
         sent = {name: value for name, value in body.items() if value is not None}
         reply = await self._http.ask(_DOING, "POST", url, body=sent, headers=headers, also=_SAY_WHY)
         if reply.status not in also:
-            _require_success(_DOING, reply)
+            _require_token(_DOING, reply)
         return reply
 
     async def _agents_token(self) -> tuple[str, float]:
@@ -123,7 +125,7 @@ class Accounts:
             "refresh_token": self._refresh_token or "",
         }
         reply = await self._http.ask(doing, "POST", f"{self._root}/v2/token", form=form, also=_SAY_WHY)
-        _require_success(doing, reply)
+        _require_token(doing, reply)
         answer = reply.json(NAME, doing)
         try:
             newer = read.text(answer, "refresh_token", max_length=_LONGEST, required=False)
@@ -140,7 +142,9 @@ class Accounts:
         doing = "find the organization"
         query = urlencode({"license_id": self._settings.license_id or ""})
         action = f"v{self._settings.version}/customer/action/get_dynamic_configuration"
-        reply = await self._http.ask(doing, "GET", f"{read_url(self._settings.api_url)}/{action}?{query}")
+        url = f"{read_url(self._settings.api_url)}/{action}?{query}"
+        ask = partial(self._http.ask, doing, "GET", url, judge=partial(_judge, doing))
+        reply = await self._region.ask(lambda headers: ask(headers=headers))
         try:
             return read.text(reply.json(NAME, doing), "organization_id", max_length=_LONGEST)
         except Malformed as error:
@@ -170,7 +174,12 @@ def _cookies_of(reply: Reply, known: Customer | None) -> dict[str, str]:
     return {name: value for name, value in found.items() if re.fullmatch(r"[!#-+\--:<-[\]-~]+", value)}
 
 
-def _require_success(doing: str, reply: Reply) -> None:
+def _judge(doing: str, reply: Reply) -> None:
+    require_here(doing, reply)
+    require_success(NAME, doing, reply)
+
+
+def _require_token(doing: str, reply: Reply) -> None:
     """Raise their word for what is wrong; the description beside it may repeat what was sent."""
     if reply.status not in _SAY_WHY:
         return

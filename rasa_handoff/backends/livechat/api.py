@@ -15,9 +15,10 @@ import aiohttp
 from rasa_handoff import strict_json as read
 from rasa_handoff.backends.http import Http, Reply, require_success, retry_after
 from rasa_handoff.backends.livechat import reading
-from rasa_handoff.backends.livechat.accounts import NAME, unreadable
+from rasa_handoff.backends.livechat.accounts import unreadable
 from rasa_handoff.backends.livechat.customers import Customers
-from rasa_handoff.backends.livechat.settings import LiveChatSettings
+from rasa_handoff.backends.livechat.regions import Region, require_here
+from rasa_handoff.backends.livechat.settings import NAME, LiveChatSettings
 from rasa_handoff.errors import BackendError, ChatGone, Malformed, TemporaryError, Unavailable
 from rasa_handoff.fetch import Fetched
 from rasa_handoff.model import Json
@@ -42,18 +43,6 @@ class NotAuthenticated(BackendError):
 
 class FileTooLarge(BackendError):
     """The file is larger than they take."""
-
-
-class Misdirected(BackendError):
-    """Another region has this organization.
-
-    Args:
-        region: the one to ask.
-    """
-
-    def __init__(self, who: str, doing: str, status: int, region: str) -> None:
-        super().__init__(who, doing, status, "another region has this organization")
-        self.region = region
 
 
 # Their `error.type` -> what it means here; any other goes by its status.
@@ -93,7 +82,7 @@ class _Server:
     """What has been learned of the API's side."""
 
     def __init__(self) -> None:
-        self.region: str | None = None  #: that has the organization, where it is not the one asked first
+        self.region = Region()
         self.warned_at = float("-inf")  #: when it was last said that this version has an end
 
 
@@ -140,6 +129,16 @@ class CustomerApi:
                 return found
         return None
 
+    async def chats(self, sender_id: str, *, timeout: float | None = None) -> list[Json]:
+        """The customer's chats, newest first; there is at most one, as long as they hold to that."""
+        doing = "find the customer's chat"
+        body = {"limit": 10, "sort_order": "desc"}
+        answer = await self.call(doing, sender_id, "list_chats", body, timeout=timeout)
+        try:
+            return reading.chats_in(answer)
+        except Malformed as error:
+            raise unreadable(doing, error) from None
+
     async def upload(self, sender_id: str, file: Fetched) -> str:
         """Lay down a file; its address there, which is good for a day, or for ever once a message has it.
 
@@ -174,7 +173,11 @@ class CustomerApi:
         try:
             return await ask(token)
         except NotAuthenticated:
-            return await ask(await self._customers.token(sender_id, instead_of=token))
+            token = await self._customers.token(sender_id, instead_of=token)
+        try:
+            return await ask(token)
+        except NotAuthenticated as error:  # something is wrong with all of them, and a message is not lost for it
+            raise TemporaryError(NAME, doing, error.status, error.detail) from None
 
     async def _in_region(
         self,
@@ -191,17 +194,10 @@ class CustomerApi:
             raise BackendError(NAME, doing, detail="no organization is known; see backends.livechat.organization_id")
         url = f"{self._root}/{action}?{urlencode({'organization_id': organization})}"
         ask = partial(self._http.ask, doing, "POST", url, judge=judge, largest=_LARGEST_ANSWER, timeout=timeout)
-        try:
-            reply = await ask(headers=self._headers(token), **sent())
-        except Misdirected as error:
-            self._server.region = error.region
-            reply = await ask(headers=self._headers(token), **sent())
+        known = {"Authorization": f"Bearer {token}"}
+        reply = await self._server.region.ask(lambda headers: ask(headers={**known, **headers}, **sent()))
         self._heed_the_end(reply.headers)
         return reply
-
-    def _headers(self, token: str) -> dict[str, str]:
-        region = {"X-Region": self._server.region} if self._server.region else {}
-        return {"Authorization": f"Bearer {token}", **region}
 
     def _heed_the_end(self, headers: Mapping[str, str]) -> None:
         """Say once a day that this version of the API has an end."""
@@ -217,11 +213,9 @@ def _judge(doing: str, private: list[str], reply: Reply) -> None:
     """Raise what a refusal means; *private* is what no error may repeat."""
     if 200 <= reply.status < 300:
         return
+    require_here(doing, reply)
     error = _error_in(reply)
     kind = str(error.get("type", "authentication" if reply.status == 401 else ""))
-    region = error["data"].get("region") if isinstance(error.get("data"), dict) else None
-    if kind == "misdirected_request" and isinstance(region, str) and re.fullmatch(r"[\w-]{1,20}", region):
-        raise Misdirected(NAME, doing, reply.status, region)
     if kind not in _ERRORS:
         require_success(NAME, doing, reply)
         return

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 from pydantic import BaseModel
@@ -14,8 +15,8 @@ from rasa_handoff import signing
 from rasa_handoff import strict_json as read
 from rasa_handoff.backends.base import Answer, Backend, Command, Opened, Surroundings, Webhook, hook
 from rasa_handoff.backends.http import Http
-from rasa_handoff.backends.livechat import reading, saying, webhooks
-from rasa_handoff.backends.livechat.accounts import NAME, Accounts
+from rasa_handoff.backends.livechat import asked_for, reading, saying, webhooks
+from rasa_handoff.backends.livechat.accounts import Accounts
 from rasa_handoff.backends.livechat.api import LARGEST_FILE, CustomerApi
 from rasa_handoff.backends.livechat.customers import Customers, customer_of
 from rasa_handoff.backends.livechat.following import Following
@@ -23,11 +24,11 @@ from rasa_handoff.backends.livechat.hearing import Hearing
 from rasa_handoff.backends.livechat.opening import Opening
 from rasa_handoff.backends.livechat.people import People
 from rasa_handoff.backends.livechat.pressing import Press, may_press, press_in
-from rasa_handoff.backends.livechat.settings import LiveChatSettings
+from rasa_handoff.backends.livechat.settings import NAME, LiveChatSettings
 from rasa_handoff.backends.user_files import UserFiles
 from rasa_handoff.errors import BackendError, ChatGone, FetchError, Malformed, NotAuthentic, TemporaryError
 from rasa_handoff.model import Attachment, EndReason, Handoff, Json, Message, Rating, Request
-from rasa_handoff.store import handoffs, messages
+from rasa_handoff.store import messages
 
 log = logging.getLogger(__name__)
 
@@ -86,9 +87,16 @@ class LiveChat(Backend):
     # -- to the agents ------------------------------------------------------------------------
 
     async def open(self, handoff: Handoff, request: Request) -> Opened:
-        opened = await self._opening.open(handoff, request)
+        await self.around.store.write(partial(asked_for.note, handoff=handoff, now=self.around.now()))
+        try:
+            opened = await self._opening.open(handoff, request)
+        except BackendError as error:
+            if not isinstance(error, TemporaryError):  # they said no: there is no chat
+                await self.around.store.write(partial(asked_for.forget, handoff_id=handoff.id))
+            raise
+        finally:
+            self._following.opened(handoff)
         self._is_certain(handoff)
-        self._following.opened(handoff)
         return opened
 
     def parts(self, message: Message) -> Sequence[Message]:
@@ -179,13 +187,8 @@ class LiveChat(Backend):
 
     async def close(self, handoff: Handoff, reason: EndReason) -> None:
         self._certain.discard(_key(handoff))
-        if not await self._goes_on(handoff):
+        if not await self.around.store.read(partial(asked_for.asked_again, handoff=handoff)):
             await self._api.call("end a chat", handoff.sender_id, "deactivate_chat", {"id": handoff.chat_id})
-
-    async def _goes_on(self, handoff: Handoff) -> bool:
-        """Whether the user has asked again meanwhile: it is the same chat, and the end would end that."""
-        latest = await self.around.store.read(lambda tx: handoffs.unsettled(tx, handoff.sender_id))
-        return latest is not None and latest.is_open and latest.id != handoff.id and latest.backend == self.name
 
     # -- from the agents ----------------------------------------------------------------------
 

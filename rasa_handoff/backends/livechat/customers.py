@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from functools import partial
 
-from rasa_handoff.backends.livechat.accounts import NAME, Accounts, Customer
-from rasa_handoff.backends.livechat.settings import LiveChatSettings
+from rasa_handoff.backends.livechat.accounts import Accounts, Customer
+from rasa_handoff.backends.livechat.settings import NAME, LiveChatSettings
 from rasa_handoff.backends.tokens import Token
 from rasa_handoff.errors import BackendError, TemporaryError
 from rasa_handoff.store import Missed, Store, Tx, kept

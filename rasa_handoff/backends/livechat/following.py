@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 
 from rasa_handoff.backends.base import Backend
-from rasa_handoff.backends.livechat import reading
-from rasa_handoff.backends.livechat.accounts import NAME, unreadable
+from rasa_handoff.backends.livechat import asked_for, reading
+from rasa_handoff.backends.livechat.accounts import unreadable
 from rasa_handoff.backends.livechat.api import CustomerApi
 from rasa_handoff.backends.livechat.customers import customer_of
 from rasa_handoff.backends.livechat.hearing import Hearing
 from rasa_handoff.backends.livechat.people import People
 from rasa_handoff.backends.livechat.reading import About
-from rasa_handoff.backends.livechat.settings import LiveChatSettings
+from rasa_handoff.backends.livechat.settings import NAME, LiveChatSettings
 from rasa_handoff.backends.polling import Pollers
-from rasa_handoff.errors import Conflict, Malformed
+from rasa_handoff.errors import ChatGone, Conflict, Malformed
 from rasa_handoff.events import AgentAway, AgentJoined, AgentMessage, AnyEvent, Transferred
 from rasa_handoff.model import Handoff, Json, Person, Status
 from rasa_handoff.settings import read_duration
@@ -36,10 +37,11 @@ _A_START = 30.0  #: seconds in which the chats that were open before are looked 
 class _Watched:
     """What the looks at a chat have brought so far."""
 
-    __slots__ = ("handoff_id", "moved_at", "present", "told")
+    __slots__ = ("handoff_id", "is_known", "moved_at", "present", "told")
 
     def __init__(self, handoff_id: str) -> None:
         self.handoff_id = handoff_id
+        self.is_known = False  #: that there is a chat: noted on disk
         self.moved_at: float | None = None  #: when something last happened
         self.present: list[str] | None = None  #: who was in the thread at the last look
         self.told: set[tuple[str | None, int]] = set()  #: messages, so that the store is spared
@@ -74,10 +76,11 @@ class Following:
 
     async def _ours(self) -> list[str]:
         """The handoffs whose chats are for this process to look at."""
-        found = await self._around.store.read(lambda tx: handoffs.open_at(tx, NAME))
+        found = await self._around.store.read(lambda tx: [*handoffs.open_at(tx, NAME), *asked_for.unknown(tx)])
         return [each.id for each in found if self._around.mine(each)]
 
     def opened(self, handoff: Handoff) -> None:
+        """A chat was asked for; whether there is one, a look will tell."""
         self._pollers.watch(handoff.id, min(_OPENING, self._shortest))
 
     def moves(self, handoff: Handoff) -> None:
@@ -99,14 +102,36 @@ class Following:
     async def _look(self, watched: _Watched) -> float | None:
         """See what happened in a chat; seconds until the next look, None: it is over."""
         handoff = await self._around.store.read(lambda tx: handoffs.get(tx, watched.handoff_id))
-        if handoff is None or not handoff.is_open or handoff.backend != NAME:
+        if handoff is None:
+            return None
+        if not handoff.is_open or handoff.backend != NAME:
+            await self._end_what_is_left(handoff)
             return None
         if handoff.status is Status.REQUESTED or handoff.chat_id is None:
             return min(_OPENING, self._shortest)
+        if not watched.is_known:
+            await self._around.store.write(lambda tx: asked_for.forget(tx, handoff.id))
+            watched.is_known = True
         await self._catch_up(handoff, watched)
         if self._hooked:
             return min(_QUEUE_EVERY, self._repair) if handoff.status is Status.QUEUED else self._repair
         return pause(self._around.now() - (watched.moved_at or handoff.opened_at), self._shortest)
+
+    async def _end_what_is_left(self, handoff: Handoff) -> None:
+        """End the chat that nobody waits for any more, if it was opened and its answer got lost."""
+        is_unknown = await self._around.store.read(partial(asked_for.is_noted, handoff_id=handoff.id))
+        if is_unknown and not await self._around.store.read(partial(asked_for.asked_again, handoff=handoff)):
+            for chat in await self._api.chats(handoff.sender_id):
+                if chat.get("active"):
+                    await self._end(handoff, chat)
+        if is_unknown:
+            await self._around.store.write(partial(asked_for.forget, handoff_id=handoff.id))
+
+    async def _end(self, handoff: Handoff, chat: Json) -> None:
+        log.info("livechat.left_behind id=%s", handoff.id)
+        with suppress(ChatGone):
+            body = {"id": chat.get("id")}
+            await self._api.call("end a chat that nobody waits for", handoff.sender_id, "deactivate_chat", body)
 
     async def _catch_up(self, handoff: Handoff, watched: _Watched) -> None:
         """Tell what we have not heard of: messages, the queue, who is there, the end."""

@@ -11,11 +11,11 @@ from functools import partial
 from rasa_handoff import strict_json as read
 from rasa_handoff.backends.base import Backend
 from rasa_handoff.backends.livechat import reading
-from rasa_handoff.backends.livechat.accounts import NAME, Customer
+from rasa_handoff.backends.livechat.accounts import Customer
 from rasa_handoff.backends.livechat.customers import customer_of, sender_of
 from rasa_handoff.backends.livechat.people import People
 from rasa_handoff.backends.livechat.reading import About
-from rasa_handoff.backends.livechat.settings import LiveChatSettings
+from rasa_handoff.backends.livechat.settings import NAME, LiveChatSettings
 from rasa_handoff.errors import Conflict
 from rasa_handoff.events import AgentMessage, AnyEvent, MessageStatus
 from rasa_handoff.model import Handoff, Json, Message, Status
@@ -93,16 +93,20 @@ class Hearing:
     async def _beyond(self, action: str, payload: Json, about: About, handoff: Handoff) -> None:
         """What follows from what was said before."""
         if action == "event_deleted":
-            await self._deleted(read.text(payload, "event_id", max_length=reading.LONGEST_ID), about)
+            event_id = read.text(payload, "event_id", max_length=reading.LONGEST_ID)
+            await self._around.store.write(partial(self._deleted, event_id=event_id, about=about))
         elif action == "events_marked_as_seen":
             await self._seen(payload, about, handoff)
 
-    async def _deleted(self, event_id: str, about: About) -> None:
-        """An agent took a message back; users' channels cannot, so the user is told, if that is wanted."""
+    def _deleted(self, tx: Tx, event_id: str, about: About) -> None:
+        """An agent took a message back. Users' channels cannot, so who has got it is told, as in LiveChat's widget."""
+        scope, now = _scope(about.chat_id), self._around.now()
+        messages.first_sight(tx, scope, _deletion(event_id), now)
+        is_unheard = messages.first_sight(tx, scope, _words(event_id), now)  # a whisper, or it comes yet: too late
         text = self._settings.deleted_text
-        if text:
+        if text and not is_unheard:
             event = AgentMessage(chat_id=about.chat_id, event_id=f"{event_id} deleted", text=text)
-            await self._backend.happened(event)
+            self._around.applied(tx, NAME, event)
 
     async def _seen(self, payload: Json, about: About, handoff: Handoff) -> None:
         """The agents have read what the user wrote, up to a moment."""
@@ -127,16 +131,32 @@ class Hearing:
 
     def said(self, tx: Tx, said: AgentMessage, *, edited: bool) -> None:
         """`say`, inside a transaction."""
-        scope, now = f"{NAME}:{said.chat_id}", self._around.now()
-        words = f"{said.event_id} {hashlib.sha256(said.text.encode()).hexdigest()}"
-        if not messages.first_sight(tx, scope, f"words {words}", now):
+        scope, now = _scope(said.chat_id), self._around.now()
+        event_id = said.event_id or ""
+        as_it_is = f"{event_id} {hashlib.sha256(said.text.encode()).hexdigest()}"
+        if not messages.first_sight(tx, scope, _words(as_it_is), now):
             return
-        if messages.first_sight(tx, scope, f"words {said.event_id}", now):
+        if messages.first_sight(tx, scope, _words(event_id), now):
             self._around.applied(tx, NAME, said)
-        elif edited and self._settings.edited_text:
+        elif edited and self._settings.edited_text and not messages.was_seen(tx, scope, _deletion(event_id)):
             text = self._settings.edited_text.replace("{text}", said.text)
-            event = replace(said, event_id=words, text=text, attachments=(), buttons=(), cards=())
+            event = replace(said, event_id=as_it_is, text=text, attachments=(), buttons=(), cards=())
             self._around.applied(tx, NAME, event)
+
+
+def _scope(chat_id: str) -> str:
+    """What the ids that were seen in a chat are kept under."""
+    return f"{NAME}:{chat_id}"
+
+
+def _words(event_id: str) -> str:
+    """That a message was said: at all, or with certain words."""
+    return f"words {event_id}"
+
+
+def _deletion(event_id: str) -> str:
+    """That a message was taken back."""
+    return f"taken back {event_id}"
 
 
 def _sent(tx: Tx, handoff_id: str) -> list[Message]:

@@ -9,11 +9,11 @@ from rasa_handoff import strict_json as read
 from rasa_handoff.backends.base import Opened
 from rasa_handoff.backends.http import OPEN_TIMEOUT
 from rasa_handoff.backends.livechat import reading, saying
-from rasa_handoff.backends.livechat.accounts import NAME, unreadable
+from rasa_handoff.backends.livechat.accounts import unreadable
 from rasa_handoff.backends.livechat.api import ChatLimitReached, CustomerApi
 from rasa_handoff.backends.livechat.people import People
 from rasa_handoff.backends.livechat.reading import About
-from rasa_handoff.backends.livechat.settings import LiveChatSettings
+from rasa_handoff.backends.livechat.settings import NAME, LiveChatSettings
 from rasa_handoff.errors import BackendError, Malformed, TemporaryError, Unavailable
 from rasa_handoff.events import QueueMoved
 from rasa_handoff.model import Handoff, Json, Request, Status
@@ -99,16 +99,9 @@ class Opening:
         return await self._join(handoff, _id(chat, "id"), events)
 
     async def _chat_there_is(self, handoff: Handoff) -> Json:
-        doing = "find the customer's chat"
-        answer = await self._call(doing, handoff, "list_chats", {"limit": 10, "sort_order": "desc"})
-        try:
-            # 3.7 has another name for it.
-            found = read.sequence(answer, "chats_info" if "chats_info" in answer else "chats_summary", max_length=100)
-        except Malformed as error:
-            raise unreadable(doing, error) from None
-        chats = [each for each in found if isinstance(each, dict)]
+        chats = await self._api.chats(handoff.sender_id, timeout=OPEN_TIMEOUT)
         if not chats:
-            raise BackendError(NAME, doing, detail="they say that there is one, and list none")
+            raise BackendError(NAME, _DOING, detail="they say that the customer has a chat, and list none")
         return next((each for each in chats if each.get("active")), chats[0])
 
     async def _resume(self, handoff: Handoff, group: str | None, events: list[Json], chat_id: str) -> Opened:

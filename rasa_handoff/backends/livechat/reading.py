@@ -17,6 +17,8 @@ from rasa_handoff.model import EndReason, Json, Person
 LONGEST_ID = 200
 _LONGEST_NAME = 200
 _MOST_USERS = 200
+_MOST_THREADS = 200
+_MOST_CHATS = 100
 _MOST_EVENTS = 100_000
 
 
@@ -173,10 +175,25 @@ _ENDS: Mapping[str, EndReason] = {
 }
 
 
+def chats_in(answer: Json) -> list[Json]:
+    """The chats in an answer of `list_chats`.
+
+    Raises:
+        Malformed: there is no list of them.
+    """
+    # 3.7 has another name for it.
+    found = read.sequence(answer, "chats_info" if "chats_info" in answer else "chats_summary", max_length=_MOST_CHATS)
+    return [each for each in found if isinstance(each, dict)]
+
+
 def thread_in(answer: Json, thread_id: str | None) -> Json | None:
-    """The thread with this id, else (none is asked for) the newest."""
-    threads = objects(answer, "threads", _MOST_USERS)
-    return next((each for each in threads if thread_id in (None, each.get("id"))), None)
+    """The thread with this id, else (none is asked for) the newest; None: it is not among them.
+
+    Raises:
+        Malformed: there is no list of them, which says nothing about the chat.
+    """
+    threads = read.sequence(answer, "threads", max_length=_MOST_THREADS)
+    return next((each for each in threads if isinstance(each, dict) and thread_id in (None, each.get("id"))), None)
 
 
 def messages_in(thread: Json, about: About, after: str | None = None) -> list[AgentMessage]:

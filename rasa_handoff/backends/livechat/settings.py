@@ -10,6 +10,7 @@ from pydantic import BaseModel, Field
 from rasa_handoff.backends import sources
 from rasa_handoff.settings import faults_in, matching, read_duration, read_url, require_address, require_secret
 
+NAME = "livechat"
 _CONSOLE = "https://platform.text.com/console"
 
 
@@ -57,7 +58,7 @@ class LiveChatSettings(BaseModel, extra="forbid", frozen=True):
     upload: bool = True
     agent_name: str = "An agent"  #: where they do not say who it is
     edited_text: str | None = "✎ {text}"
-    deleted_text: str | None = None
+    deleted_text: str | None = "✎ (A message was taken back.)"
     poll_every: Any = "3s"
     repair_every: Any = "2m"
     api_url: str = "https://api.livechatinc.com"

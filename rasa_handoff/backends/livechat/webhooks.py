@@ -9,8 +9,8 @@ from typing import Any
 
 from rasa_handoff.backends.base import Command
 from rasa_handoff.backends.http import Http, Reply, require_success
-from rasa_handoff.backends.livechat.accounts import NAME
-from rasa_handoff.backends.livechat.settings import LiveChatSettings
+from rasa_handoff.backends.livechat.regions import Region, require_here
+from rasa_handoff.backends.livechat.settings import NAME, LiveChatSettings
 from rasa_handoff.errors import BackendError, ConfigError, Malformed
 from rasa_handoff.model import Json
 from rasa_handoff.settings import Settings, read_url
@@ -60,6 +60,7 @@ class Registry:
         self._settings = settings
         self._http = http
         self._url = url
+        self._region = Region()
 
     async def ours(self) -> list[Json]:
         """The registered ones that lead to this bot."""
@@ -106,14 +107,11 @@ class Registry:
     async def _call(self, doing: str, action: str, body: Json) -> Any:
         settings = self._settings
         credentials = base64.b64encode(f"{settings.account_id}:{settings.personal_access_token}".encode()).decode()
-        reply = await self._http.ask(
-            doing,
-            "POST",
-            f"{read_url(settings.api_url)}/v{settings.version}/configuration/action/{action}",
-            body={"owner_client_id": settings.client_id, **body},
-            headers={"Authorization": f"Basic {credentials}"},
-            judge=partial(_judge, doing),
-        )
+        url = f"{read_url(settings.api_url)}/v{settings.version}/configuration/action/{action}"
+        body = {"owner_client_id": settings.client_id, **body}
+        known = {"Authorization": f"Basic {credentials}"}
+        ask = partial(self._http.ask, doing, "POST", url, body=body, judge=partial(_judge, doing))
+        reply = await self._region.ask(lambda headers: ask(headers={**known, **headers}))
         try:
             return loads(reply.body) if reply.body.strip() else {}
         except Malformed as error:
@@ -122,6 +120,7 @@ class Registry:
 
 def _judge(doing: str, reply: Reply) -> None:
     """Raise what a refusal means; their word for it says which setting to look at."""
+    require_here(doing, reply)
     if 400 <= reply.status < 500:
         try:
             kind = str(reply.json(NAME, doing)["error"]["type"])[:40]

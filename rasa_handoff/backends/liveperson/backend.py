@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Sequence
@@ -38,11 +39,14 @@ from rasa_handoff.events import AnyEvent, Closed, MessageStatus
 from rasa_handoff.model import EndReason, Handoff, Json, Message, Rating, Request, Status
 from rasa_handoff.settings import read_duration
 from rasa_handoff.store import Tx, handoffs, kept
+from rasa_handoff.tasks import safely
 
 log = logging.getLogger(__name__)
 
 _FILE = "liveperson file"  #: what a signature on a link to one is for
 _KEPT = "liveperson"  #: whose open conversations are kept: by the user's name there
+_ANSWER_WITHIN = 2.0  #: seconds; from 2.5 on, on average, they may switch the app off
+_LEFT_AFTER = 15.0  #: seconds from the start until what another server left behind has been taken over
 _UNNUMBERED = 600.0  #: seconds in which the same message without a number is a repeat
 
 # What became of an agent's message -> their word
@@ -84,8 +88,11 @@ class LivePerson(Backend):
         domains = Domains(self._careful, settings.account, settings.domain_api, around.now)
         self._connector = Connector(settings, self._http, domains, around.now)
         self._order = Order()
+        self._tidying = asyncio.create_task(safely(self._end_what_is_left(), log, "liveperson.not_tidied"))
 
     async def stop(self) -> None:
+        self._tidying.cancel()
+        await asyncio.gather(self._tidying, return_exceptions=True)
         for each in (self._http, self._careful, self._files):
             await each.close()
 
@@ -105,7 +112,7 @@ class LivePerson(Backend):
         wanted = requests.conversation(self.settings, request)
         conversation = await self._connector.converse(consumer, wanted, OPEN_TIMEOUT)
         self._order.begin(conversation)
-        await self._keep(consumer, conversation, handoff.sender_id)
+        await self._keep(consumer, conversation, handoff)
         try:
             await self._tell_transcript(consumer, conversation, request)
         except BackendError:
@@ -124,16 +131,36 @@ class LivePerson(Backend):
         if former is not None:
             await self._end("end the former conversation", consumer, former["conversation"])
 
-    async def _keep(self, consumer: str, conversation: str, sender_id: str) -> None:
-        body, now = {"conversation": conversation}, self.around.now()
-        await self.around.store.write(lambda tx: kept.put(tx, _KEPT, consumer, body, now, sender_id))
+    async def _keep(self, consumer: str, conversation: str, handoff: Handoff) -> None:
+        body, now = {"conversation": conversation, "handoff": handoff.id}, self.around.now()
+        await self.around.store.write(lambda tx: kept.put(tx, _KEPT, consumer, body, now, handoff.sender_id))
+
+    async def _end_what_is_left(self) -> None:
+        """End what had been opened when a server stopped, before it was written down whose it is."""
+        await asyncio.sleep(_LEFT_AFTER)
+        for consumer in await self.around.store.read(lambda tx: kept.names(tx, _KEPT)):
+            conversation = await self.around.store.read(partial(self._left, consumer=consumer))
+            if conversation is not None:
+                log.info("liveperson.left_behind conversation=%s", conversation)
+                await self._end("end a conversation that nobody waits for", consumer, conversation)
+
+    def _left(self, tx: Tx, consumer: str) -> str | None:
+        """The user's open conversation there, where the handoff that it was opened for ended without it."""
+        found = kept.get(tx, _KEPT, consumer) or {}
+        handoff = handoffs.get(tx, found.get("handoff", ""))
+        if handoff is None or handoff.is_open or handoff.chat_id is not None:
+            return None
+        return str(found["conversation"])
 
     async def _end(self, doing: str, consumer: str, conversation: str) -> None:
         """End a conversation, as far as it can be done now."""
         try:
-            await self._close(doing, consumer, conversation)
+            with suppress(ChatGone):
+                await self._close(doing, consumer, conversation)
         except BackendError as error:
             log.warning("liveperson.not_ended %s", error)
+        else:
+            await self.around.store.write(partial(_forget, consumer=consumer, conversation=conversation))
 
     # -- to the agents: what the user says and does -------------------------------------------
 
@@ -227,6 +254,12 @@ class LivePerson(Backend):
     async def take(self, webhook: Webhook) -> Answer:
         """A notification of any of their types. Nobody is asked anything: they want an answer at once."""
         changes = read_changes(webhook.json())
+        try:
+            return await asyncio.wait_for(self._answer(changes), _ANSWER_WITHIN)
+        except asyncio.TimeoutError:  # it may be written all the same, and has no second effect when it comes again
+            raise StoreError("no answer within the time that they wait") from None
+
+    async def _answer(self, changes: Sequence[Change]) -> Answer:
         numbered = [(each.dialog, each.sequence) for each in changes if each.sequence is not None]
         if numbered:
             await self._order.turn(*numbered[0])

@@ -19,6 +19,7 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from rasa_handoff.channels.base import Around, Channel, ChannelFile, Heard, To, Traits
+from rasa_handoff.channels.notes import ANEW
 from rasa_handoff.channels.service import bearer, kind_of, require_host
 from rasa_handoff.channels.slack.messages import ESCAPED, LONGEST_TEXT, SPEAKER, Post, posts
 from rasa_handoff.channels.slack.refusals import MISSING_SCOPE, NO_ANSWER, code_of, meaning, no_answer
@@ -38,13 +39,14 @@ class Slack(Channel):
     traits = Traits(
         name="slack",
         push="yes: where the user wrote last, and into the same thread when `use_threads` is on",
-        hears=("image", "file", "audio", "video", "pressed button", "edited message"),
+        hears=("image", "file", "audio", "video", "pressed button", "edited message", "deleted message"),
         shows=("image", "file", "audio", "video", "buttons", "cards"),
         speaker="name and picture, with the scope `chat:write.customize`; else in a notice",
         longest_text=LONGEST_TEXT,
         needs=(
             "The bot token's scope `chat:write`, and `chat:write.customize` for the agents' names.",
-            "The scope `files:read`, for agents to open what users attach.",
+            "The scope `files:read`, for agents to open what users attach, and for what they say behind a file of "
+            "theirs to come behind it.",
             "The scope `files:write`, for files of agents to be uploaded: without it they come as links.",
         ),
         limits=(
@@ -54,7 +56,9 @@ class Slack(Channel):
         ),
         sources=(
             "https://docs.slack.dev/reference/methods/chat.postMessage",
+            "https://docs.slack.dev/reference/block-kit/blocks/rich-text-block",
             "https://docs.slack.dev/reference/events/message/file_share",
+            "https://docs.slack.dev/reference/events/message/message_deleted",
             "https://docs.slack.dev/reference/interaction-payloads/block_actions-payload",
             "https://docs.slack.dev/reference/objects/file-object",
             "https://docs.slack.dev/messaging/working-with-files",
@@ -63,7 +67,7 @@ class Slack(Channel):
 
     def __init__(self, rasa: Any, around: Around) -> None:
         super().__init__(rasa, around)
-        self._named = True  #: agents write under their own names, until Slack says that the scope is missing
+        self._named_from = 0.0  #: when agents write under their own names, after Slack has said that it may not be
         self.uploads = Uploads(self._client, around)
 
     async def close(self) -> None:
@@ -90,6 +94,9 @@ class Slack(Channel):
         event = output.get("event") or {}
         if event.get("subtype") == "message_changed":
             yield from self._edited(output, event)
+            return
+        if event.get("subtype") == "message_deleted":
+            yield from self._deleted(event)
             return
         if event.get("type") not in ("message", "app_mention") or event.get("bot_id") or not event.get("user"):
             return
@@ -124,6 +131,17 @@ class Slack(Channel):
                 edits=f"{channel}:{message['ts']}",
                 text=_readable(self.rasa._sanitize_user_message(text, bots)),
                 attachments=tuple(_files(message.get("files") or ())),
+                dropped=True,
+            )
+
+    def _deleted(self, event: Json) -> Iterator[Heard]:
+        """https://docs.slack.dev/reference/events/message/message_deleted"""
+        message, channel, gone = event.get("previous_message") or {}, event["channel"], event["deleted_ts"]
+        if message.get("user") and not message.get("bot_id"):
+            yield Heard(
+                sender_id=self._sender(message["user"], channel, message.get("thread_ts") or gone),
+                id=f"{channel}:{gone}:{event['ts']}",
+                deletes=f"{channel}:{gone}",
                 dropped=True,
             )
 
@@ -194,7 +212,7 @@ class Slack(Channel):
         return posts(message)
 
     async def put(self, to: To, part: Post) -> None:
-        if not self._named:
+        if self.around.now() < self._named_from:
             part = part.without(*SPEAKER)
         if part.file is None or "blocks" in part.body or not await self._share(to, part):
             await self._post(to, part)
@@ -213,7 +231,7 @@ class Slack(Channel):
         """Slack said no: without what it does not take, it may say yes."""
         code = code_of(error)
         if code == MISSING_SCOPE and part.speaker:
-            self._named = False
+            self._named_from = self.around.now() + ANEW
             await self.put(to, part)
         elif code in _BAD_BLOCKS and "blocks" in part.body:
             await self.put(to, part.without("blocks"))

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rasa_handoff.channels.service import texts
+from rasa_handoff.channels.verbatim import is_typed, runs
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
 
 LONGEST_TEXT = 3000  #: characters of a section, https://docs.slack.dev/reference/block-kit/blocks/section-block
@@ -36,12 +37,24 @@ def posts(message: Message) -> list[Post]:
     """*message*, one after the other."""
     named = {"username": message.name, "icon_url": message.avatar_url} if message.who == "agent" else {}
     speaker = {name: value for name, value in named.items() if value}
-    found = [*_said(message), *map(_attachment, message.attachments), *map(_card, message.cards)]
+    said = _typed(message) if is_typed(message) else _said(message)
+    found = [*said, *map(_attachment, message.attachments), *map(_card, message.cards)]
     return [replace(each, number=number, body={**each.body, **speaker}) for number, each in enumerate(found)]
 
 
-def _said(message: Message) -> Iterator[Post]:
+def _typed(message: Message) -> Iterator[Post]:
+    """What a person typed, in which nothing is markup: that is left to those who are only notified of it."""
     said = _texts(message.text)
+    for text in said[:-1] if message.buttons else said:
+        yield Post(body={"text": _escaped(text), "blocks": _verbatim(text)})
+    if message.buttons:
+        text = said[-1] if said else ""
+        blocks = [*_verbatim(text), *_actions(message.buttons)]
+        yield Post(body={"text": _escaped(text) or _titles(message.buttons), "blocks": blocks})
+
+
+def _said(message: Message) -> Iterator[Post]:
+    said = [_escaped(each) for each in _texts(message.text)]
     for text in said[:-1] if message.buttons else said:
         yield Post(body={"text": text})
     if message.buttons:
@@ -60,13 +73,12 @@ def _attachment(attachment: Attachment) -> Post:
 
 
 def _card(card: Card) -> Post:
-    """Its text in as many sections as it takes: a message has room for 50 blocks."""
-    head, *body = _headline(card), *_texts(card.text)
-    joined = "\n".join(filter(None, (head, *body[:1])))
-    said = [joined, *body[1:]] if len(joined) <= LONGEST_TEXT else [head, *body]
-    sections = [section for text in said for section in _section(text)]
+    """Its text in as many blocks as it takes: a message has room for 50."""
+    said = _texts(card.text)
+    shown = [*_section(_headline(card)), *(block for text in said for block in _verbatim(text))]
     images = [_image(card.image_url, card.title)] if card.image_url else []
-    return Post(body={"text": "\n".join(said), "blocks": [*sections, *images, *_actions(card.buttons)]})
+    text = "\n".join(filter(None, (_headline(card), *map(_escaped, said))))
+    return Post(body={"text": text, "blocks": [*shown, *images, *_actions(card.buttons)]})
 
 
 def _headline(card: Card) -> str:
@@ -76,6 +88,20 @@ def _headline(card: Card) -> str:
 
 def _image(url: str, name: str | None) -> Json:
     return {"type": "image", "image_url": url, "alt_text": name or "image"}
+
+
+def _verbatim(text: str) -> list[Json]:
+    """*text* in the one block that has links and no markup.
+
+    https://docs.slack.dev/reference/block-kit/blocks/rich-text-block
+    """
+    elements = [{"type": "link", "url": each} if is_address else _plain(each) for is_address, each in runs(text)]
+    section = {"type": "rich_text_section", "elements": elements}
+    return [{"type": "rich_text", "elements": [section]}] if text else []
+
+
+def _plain(text: str) -> Json:
+    return {"type": "text", "text": text}
 
 
 def _section(text: str) -> list[Json]:
@@ -98,7 +124,7 @@ def _titles(buttons: Sequence[Button]) -> str:
 
 
 def _texts(text: str) -> list[str]:
-    return [_escaped(each) for each in texts(text, LONGEST_TEXT, lambda character: len(_escaped(character)))]
+    return texts(text, LONGEST_TEXT, lambda character: len(_escaped(character)))
 
 
 def _escaped(text: str) -> str:

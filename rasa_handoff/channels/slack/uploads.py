@@ -9,6 +9,7 @@ It takes three steps. Nobody sees the first two, and Slack discards a file whose
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Callable
@@ -20,13 +21,15 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from rasa_handoff.channels.agent_files import AgentFile, AgentFiles
 from rasa_handoff.channels.base import Around
+from rasa_handoff.channels.notes import ANEW, note
 from rasa_handoff.channels.slack.refusals import MISSING_SCOPE, NO_ANSWER, code_of, meaning, no_answer
 from rasa_handoff.errors import FetchError, TemporaryError
 from rasa_handoff.model import Attachment, Json
 
 log = logging.getLogger(__name__)
 
-ANEW = 3600.0  #: seconds after which it is tried again whether the bot may
+SHOWN_IN = 5.0  #: seconds, at most, until people see what is shared
+_LOOKS_EVERY = 0.5  #: seconds
 _DOING = "share a file"
 _UNDER_WAY = 1000  #: files of which it is not known whether they were shared
 
@@ -41,7 +44,7 @@ class Uploads:
     def __init__(self, client: Callable[[], AsyncWebClient], around: Around) -> None:
         self._client = client
         self._now = around.now
-        self._files = AgentFiles("slack", around.largest_file)
+        self._files = AgentFiles("slack", around)
         self._refused_until = 0.0
         self._uploaded: OrderedDict[str, str] = OrderedDict()  # file ids, by what they are shared for
 
@@ -65,10 +68,10 @@ class Uploads:
         file_id = known or await self._files.hand_on(attachment, self._upload)
         if file_id is None:
             return False
-        self._uploaded[key] = file_id
-        if len(self._uploaded) > _UNDER_WAY:
-            self._uploaded.popitem(last=False)
+        note(self._uploaded, key, file_id, _UNDER_WAY)
         shared = await self._complete({"id": file_id, "title": attachment.name}, place, speaker)
+        if shared:
+            await self._until_shown(file_id)
         self._uploaded.pop(key, None)  # not where the last step raised, or was cut off
         return shared
 
@@ -104,17 +107,26 @@ class Uploads:
             raise refusal from error
         if speaker and code_of(error) == MISSING_SCOPE:
             return await self._complete(file, place, {})
-        if await self._is_shared(file["id"]):
+        if await self._is_shared(file["id"]):  # where Slack does not tell, a link as well is better than nothing
             return True
         log.info("channel.file_as_link channel=slack why=%s", refusal)
         return False
 
-    async def _is_shared(self, file_id: str) -> bool:
-        """Whether people see it; False, too, where the bot may not know: a link as well is better than nothing."""
+    async def _until_shown(self, file_id: str) -> None:
+        """Wait, but not long, while Slack says that nobody sees it yet: what is said next is to come behind it."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._shown(file_id), SHOWN_IN)
+
+    async def _shown(self, file_id: str) -> None:
+        while await self._is_shared(file_id) is False:
+            await asyncio.sleep(_LOOKS_EVERY)
+
+    async def _is_shared(self, file_id: str) -> bool | None:
+        """Whether people see it, as https://docs.slack.dev/reference/methods/files.info tells; None: it does not."""
         with suppress(SlackApiError, *NO_ANSWER):
             file = (await self._client().files_info(file=file_id)).get("file") or {}
             return bool(file.get("shares") or file.get("channels") or file.get("groups") or file.get("ims"))
-        return False
+        return None
 
     def _refusal(self, error: SlackApiError) -> FetchError | TemporaryError:
         refusal = meaning(error, _DOING)

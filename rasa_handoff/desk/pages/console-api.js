@@ -1,5 +1,7 @@
 // The desk's HTTP interface, a function each.
 
+import { upload } from "./page-upload.js";
+
 const BASE = new URL("api/", document.baseURI);
 const PATIENCE = 20_000;
 
@@ -25,14 +27,26 @@ export const signOut = () => request("DELETE", "session");
 export const me = () => request("GET", "me");
 export const setPresence = (presence) => request("PUT", "me/presence", { presence });
 export const agents = () => request("GET", "agents");
+export const savedReplies = () => request("GET", "saved-replies");
 export const figures = () => request("GET", "figures");
 export const chats = () => request("GET", "chats");
 export const chat = (id) => request("GET", chatPath(id));
 export const accept = (id) => request("POST", chatPath(id, "accept"));
 export const say = (id, message) => request("POST", chatPath(id, "messages"), message);
 export const typing = (id, now) => request("POST", chatPath(id, "typing"), { typing: now });
-export const transfer = (id, agent) => request("POST", chatPath(id, "transfer"), { agent_id: agent });
+export const transfer = (id, to) => request("POST", chatPath(id, "transfer"), to);
 export const close = (id, end) => request("POST", chatPath(id, "close"), end);
+
+/** Send a file, for a message to have; `how` is as in `upload`. What was taken back fails as "cancelled". */
+export async function sendFile(id, how) {
+  const url = new URL(chatPath(id, "files"), BASE);
+  url.searchParams.set("name", how.file.name || "file");
+  try {
+    return await upload({ url, ...how });
+  } catch ({ status, code, message }) {
+    throw new ApiError(status, code, message);
+  }
+}
 
 function chatPath(id, action = null) {
   const path = `chats/${encodeURIComponent(id)}`;

@@ -46,7 +46,7 @@ export const CALL_FEET = {
     const name = make("strong", { dir: "auto" }, chat.agent?.name ?? "Another agent");
     const takeOver = make("button", { id: "accept", type: "button", class: "primary", onclick: accept }, "Take over");
     const what = away ? " wanted to call, but is away." : " calls this user.";
-    return foot(chat, make("p", {}, name, what), away ? takeOver : null);
+    return foot(chat, make("p", {}, name, what), away && accept ? takeOver : null);
   },
 };
 

@@ -6,6 +6,8 @@ import { CALL_FEET } from "./console-callback.js";
 import { Composer } from "./console-composer.js";
 import { faceOf } from "./console-face.js";
 import { Talk } from "./console-talk.js";
+import { wayBack } from "./console-earlier.js";
+import { starsOf } from "./console-rating.js";
 import { channelOf, connectionClass, connectionOf, endOf, endedBy, userOf } from "./console-words.js";
 
 const pane = document.querySelector("#conversation");
@@ -13,16 +15,19 @@ const pane = document.querySelector("#conversation");
 /** Shows one chat at a time; `doing` has a function for each thing an agent can do. */
 export class ChatPane {
   #desk;
+  #files;
   #doing;
   #id = undefined;
   #talk = null;
   #composer = null;
   #head = null;
+  #way = null;
   #foot = null;
   #drafts = new Map();
 
-  constructor(desk, doing) {
+  constructor(desk, files, doing) {
     this.#desk = desk;
+    this.#files = files;
     this.#doing = doing;
   }
 
@@ -32,8 +37,10 @@ export class ChatPane {
     if (shown === null) return this.#renderNothing();
     if (shown !== this.#id) this.#open(chat);
     this.#renderHead(chat);
+    this.#renderWay();
     this.#talk.render(chat);
     this.#renderFoot(chat);
+    this.#composer?.render();
   }
 
   /** Move the keyboard to where the agent goes on. */
@@ -47,6 +54,20 @@ export class ChatPane {
     this.#composer?.pause();
   }
 
+  /** Whether files may be dropped and pasted. */
+  get takesFiles() {
+    return this.#composer?.takesFiles ?? false;
+  }
+
+  attach() {
+    this.#composer?.attach();
+  }
+
+  /** Add `{files, folders?}` to what is being written. */
+  give(given) {
+    this.#composer?.give(given);
+  }
+
   focusHeading() {
     pane.querySelector("#chat-title")?.focus();
   }
@@ -55,10 +76,11 @@ export class ChatPane {
     this.#keepDraft();
     this.#id = chat.id;
     this.#head = make("header", { class: "chat-head" });
+    this.#way = make("div");
     this.#foot = make("footer", { class: "chat-foot" });
     this.#composer = null;
-    this.#talk = new Talk(this.#desk, this.#doing);
-    pane.replaceChildren(this.#head, this.#talk.node, this.#foot);
+    this.#talk = new Talk(this.#desk, this.#files, this.#doing);
+    pane.replaceChildren(this.#head, this.#way, this.#talk.node, this.#foot);
   }
 
   #keepDraft() {
@@ -93,6 +115,12 @@ export class ChatPane {
     if (back) (pane.querySelector(`#${back}`) ?? pane.querySelector("#chat-title")).focus();
   }
 
+  #renderWay() {
+    const way = wayBack(this.#desk);
+    if (this.#way.textContent === (way?.textContent ?? "")) return;
+    this.#way.replaceChildren(...(way ? [way] : []));
+  }
+
   #headParts(chat, mine) {
     const { back, pass, end, details } = this.#doing;
     return [
@@ -121,19 +149,27 @@ export class ChatPane {
   #renderFoot(chat) {
     const kind = this.#footKind(chat);
     const agent = kind === "read" ? this.#desk.agents.get(chat.agent?.id) : null;
-    const shown = JSON.stringify([kind, chat.agent, chat.end, agent?.presence]);
+    const accepts = kind !== "write" && this.#desk.mayAccept(chat);
+    const known = [kind, chat.agent, chat.group, chat.end, chat.rating, agent?.presence, accepts, chat.takes_files];
+    const shown = JSON.stringify(known);
     if (this.#foot.shown === shown) return;
     const here = this.#foot.contains(document.activeElement);
     this.#foot.shown = shown;
     this.#keepDraft();
     const writes = kind === "write" && !chat.callback;
     const feet = chat.callback ? { ...FEET, ...CALL_FEET } : FEET;
-    this.#composer = writes ? new Composer(this.#desk, chat, this.#doing, this.#drafts.get(chat.id)) : null;
-    this.#foot.replaceChildren(this.#composer?.node ?? feet[kind](chat, this.#doing, agent));
+    this.#composer = writes ? this.#makeComposer(chat) : null;
+    const doing = accepts ? this.#doing : { ...this.#doing, accept: null };
+    this.#foot.replaceChildren(this.#composer?.node ?? feet[kind](chat, doing, agent));
     if (here) this.focus();
   }
 
+  #makeComposer(chat) {
+    return new Composer(this.#desk, chat, this.#files, this.#doing, this.#drafts.get(chat.id));
+  }
+
   #footKind(chat) {
+    if (chat.state === "waiting" && !this.#desk.mayAccept(chat)) return "elsewhere";
     if (chat.state === "open") return this.#desk.isMine(chat) ? "write" : "read";
     return chat.state;
   }
@@ -180,12 +216,19 @@ const FEET = {
       ),
     ),
 
+  elsewhere: (chat) =>
+    make(
+      "div",
+      { class: "foot-bar" },
+      make("p", {}, "Waiting for ", elapsedSince(chat.opened_at), ", for agents of ", make("bdi", {}, chat.group), "."),
+    ),
+
   read: (chat, { accept }, agent) => {
     const away = agent?.presence === "away";
     const what = away ? " has this chat, but is away." : " is talking with this user. You can read along.";
     const takeOver = make("button", { id: "accept", type: "button", class: "primary", onclick: accept }, "Take over");
     const name = make("strong", { dir: "auto" }, chat.agent?.name ?? "Another agent");
-    return make("div", { class: "foot-bar" }, make("p", {}, name, what), away ? takeOver : null);
+    return make("div", { class: "foot-bar" }, make("p", {}, name, what), away && accept ? takeOver : null);
   },
 
   closed: (chat) =>
@@ -205,6 +248,7 @@ const FEET = {
         ),
         chat.closed_at ? timeOf(chat.closed_at) : null,
       ),
+      chat.rating ? starsOf(chat.rating) : null,
     ),
 };
 

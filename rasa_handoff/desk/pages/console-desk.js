@@ -4,15 +4,19 @@ import * as api from "./console-api.js";
 import { setServerTime } from "./page-time.js";
 
 const TYPING_LASTS = 8_000;
+const RANKS = { high: -1, low: 1 };
 
 /** The agents, the chats, and the talk of the chats that were opened. */
 export class Desk extends EventTarget {
   me = null;
+  largestFile = null; //: bytes that a file may have
+  savedReplies = []; //: {name, text}
   agents = new Map();
   chats = new Map();
-  talks = new Map(); //: chat id -> {transcript, parameters, messages, fresh, problem, touched}
+  talks = new Map(); //: chat id -> {transcript, parameters, messages, earlier, fresh, problem, touched}
   replies = new Map(); //: chat id -> what this page wrote and the server has not taken yet
   selected = null;
+  cameFrom = null; //: the chat that the selected one was opened from
   loaded = false;
   connection = "connecting";
   #seen = new Map(); //: chat id -> how many unanswered messages were looked at
@@ -41,8 +45,9 @@ export class Desk extends EventTarget {
   /** Ask for everything again: at the start, and after the stream was away. */
   async load() {
     this.#touched = new Set();
-    const [list, { agents }] = await Promise.all([api.chats(), api.agents()]);
+    const [list, { agents }, saved] = await Promise.all([api.chats(), api.agents(), api.savedReplies()]);
     setServerTime(list.now);
+    this.savedReplies = saved.saved_replies;
     this.agents = new Map(agents.map((agent) => [agent.id, agent]));
     this.#replaceChats([...list.waiting, ...list.open, ...list.closed]);
     this.loaded = true;
@@ -56,7 +61,8 @@ export class Desk extends EventTarget {
     const newer = this.#touched ?? new Set();
     this.#touched = null;
     const kept = [...this.chats].filter(([id]) => newer.has(id));
-    this.chats = new Map([...chats.map((chat) => [chat.id, chat]), ...kept]);
+    const listed = chats.filter(({ id }) => !newer.has(id));
+    this.chats = new Map([...listed.map((chat) => [chat.id, chat]), ...kept]);
   }
 
   async loadTalk(id) {
@@ -73,8 +79,8 @@ export class Desk extends EventTarget {
     this.changed();
   }
 
-  #putTalk(talk, { chat, transcript, parameters, messages }) {
-    Object.assign(talk, { transcript, parameters });
+  #putTalk(talk, { chat, transcript, parameters, messages, earlier }) {
+    Object.assign(talk, { transcript, parameters, earlier });
     const older = messages.filter((message) => !talk.touched.has(message.id));
     for (const message of older) talk.messages.set(message.id, message);
     if (!this.chats.has(chat.id)) this.chats.set(chat.id, chat);
@@ -86,6 +92,17 @@ export class Desk extends EventTarget {
     this.#seen.set(chat.id, Math.min(this.#seen.get(chat.id) ?? 0, chat.unanswered));
     if (chat.state === "closed") this.userTypes(chat.id, false);
     this.changed();
+  }
+
+  /** A chat waits for another group: it is not listed, but stays where it is being read. */
+  async forget(id) {
+    this.#touched?.add(id);
+    if (id !== this.selected) {
+      this.chats.delete(id);
+      return this.changed();
+    }
+    const answer = await api.chat(id).catch(() => null); // cut off: the next greeting loads
+    if (answer) this.putChat(answer.chat);
   }
 
   putMessage(message) {
@@ -127,8 +144,9 @@ export class Desk extends EventTarget {
 
   // What this page does
 
-  select(id) {
+  select(id, from = null) {
     this.selected = id;
+    this.cameFrom = from;
     if (id && this.loaded && !this.talks.get(id)?.fresh) this.loadTalk(id);
     this.look();
     this.changed();
@@ -166,6 +184,18 @@ export class Desk extends EventTarget {
     return chat.state === "open" && chat.agent?.id === this.me?.id;
   }
 
+  /** Whether this agent is there for a chat's group; one of nobody's group is everybody's. */
+  mayAccept({ group }) {
+    const takes = ({ groups }) => groups.length === 0 || groups.includes(group);
+    return !group || takes(this.me) || ![...this.agents.values()].some(takes);
+  }
+
+  /** The names of all groups. */
+  get groups() {
+    const names = new Set([...this.agents.values()].flatMap(({ groups }) => groups));
+    return [...names].sort((a, b) => a.localeCompare(b));
+  }
+
   isTyping(id) {
     return this.#typing.has(id);
   }
@@ -175,12 +205,12 @@ export class Desk extends EventTarget {
   }
 
   get waiting() {
-    return this.#sorted((chat) => chat.state === "waiting" && !chat.callback, "opened_at");
+    return this.#inTurn((chat) => !chat.callback);
   }
 
   /** Who is not there, but wants to be called. */
   get callbacks() {
-    return this.#sorted((chat) => chat.state === "waiting" && chat.callback, "opened_at");
+    return this.#inTurn((chat) => chat.callback);
   }
 
   get mine() {
@@ -205,7 +235,16 @@ export class Desk extends EventTarget {
     return [...said, ...(this.replies.get(id) ?? [])];
   }
 
+  #inTurn(wanted) {
+    const waiting = this.#sorted((chat) => chat.state === "waiting" && this.mayAccept(chat) && wanted(chat), "opened_at");
+    return waiting.sort((a, b) => rankOf(a) - rankOf(b));
+  }
+
   #sorted(wanted, by) {
     return [...this.chats.values()].filter(wanted).sort((a, b) => a[by] - b[by]);
   }
+}
+
+function rankOf({ priority }) {
+  return RANKS[priority?.toLowerCase()] ?? 0;
 }

@@ -3,6 +3,8 @@
 import { icon, make, richText } from "./page-dom.js";
 import { elapsedSince, timeOf } from "./page-time.js";
 import { contactOf } from "./console-callback.js";
+import { earlierOf } from "./console-earlier.js";
+import { ratingOf } from "./console-rating.js";
 import { channelOf, connectionOf, endOf, endedBy } from "./console-words.js";
 
 const pane = document.querySelector("#details");
@@ -16,6 +18,7 @@ export class Details {
   constructor(desk) {
     this.#desk = desk;
     wide.addEventListener("change", () => this.render());
+    pane.addEventListener("click", (event) => event.target.closest(".earlier-link") && (this.#asked = false));
     pane.addEventListener("keydown", (event) => event.key === "Escape" && this.hide());
   }
 
@@ -28,9 +31,11 @@ export class Details {
   }
 
   #renderChat(chat) {
-    const parameters = this.#desk.talks.get(chat.id)?.parameters ?? {};
-    const { id, state, agent, user_connected, accepted_at, end } = chat;
-    const shown = JSON.stringify([id, state, agent, user_connected, accepted_at, end, parameters]);
+    const { parameters = {}, earlier } = this.#desk.talks.get(chat.id) ?? {};
+    const others = earlier?.map((each) => this.#desk.chats.get(each.id) ?? each);
+    const { id, state, agent, group, user_connected, accepted_at, end, rating } = chat;
+    const known = [id, state, agent, group, user_connected, accepted_at, end, rating, parameters];
+    const shown = JSON.stringify([...known, others, this.#desk.cameFrom]);
     if (pane.shown === shown) return;
     pane.shown = shown;
     const within = pane.contains(document.activeElement);
@@ -71,9 +76,11 @@ export class Details {
         ),
       ),
       chat.end ? endCard(chat) : null,
+      chat.rating ? ratingOf(chat.rating) : null,
       chat.callback && chat.end ? make("section", {}, make("h3", {}, "How to reach the user"), contactOf(chat)) : null,
       facts("Chat", chatFacts(chat)),
       parametersOf(parameters),
+      earlierOf(this.#desk, chat),
     ].filter(Boolean);
   }
 }

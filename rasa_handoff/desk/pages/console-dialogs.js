@@ -1,8 +1,6 @@
-// The dialogs: ending a chat, handing it over, and the list of shortcuts.
+// The dialogs: what they have in common, ending a chat, and the list of shortcuts.
 
 import { make } from "./page-dom.js";
-import { initials } from "./page-face.js";
-import { some } from "./console-words.js";
 import { TagField } from "./console-tags.js";
 
 const WORDS = {
@@ -72,32 +70,13 @@ export class CloseDialog extends FormDialog {
   }
 }
 
-/** Asks whom a chat goes to. */
-export class PassDialog extends FormDialog {
-  #choices = document.querySelector("#pass-choices");
-  #nobody = document.querySelector("#pass-nobody");
-
-  constructor() {
-    super("#pass-dialog");
-  }
-
-  /** `pass` gets the agent's id, or null for the queue. */
-  open(desk, pass) {
-    const others = [...desk.agents.values()].filter((agent) => agent.id !== desk.me.id);
-    others.sort((a, b) =>
-      a.presence === b.presence ? a.name.localeCompare(b.name) : a.presence === "online" ? -1 : 1,
-    );
-    this.#choices.replaceChildren(queueChoice(), ...others.map(agentChoice));
-    this.#nobody.textContent = whyNobody(others);
-    this.#nobody.hidden = this.#nobody.textContent === "";
-    this.ask(() => pass(this.form.elements.agent.value || null));
-  }
-}
-
 /** Shows what the keyboard can do. */
 export class HelpDialog extends FormDialog {
-  constructor(shortcuts) {
+  constructor() {
     super("#help-dialog");
+  }
+
+  open(shortcuts) {
     document
       .querySelector("#help-keys")
       .replaceChildren(
@@ -110,46 +89,6 @@ export class HelpDialog extends FormDialog {
           ),
         ),
       );
-  }
-
-  open() {
     this.ask(null);
   }
-}
-
-// Why nobody of the team can be chosen; empty when somebody can.
-function whyNobody(others) {
-  if (others.length === 0) return "You are the only agent at this desk. Whoever runs the bot can add colleagues.";
-  const away = others.every(({ presence }) => presence !== "online");
-  return away ? "None of your colleagues is online. The chat goes to whoever comes online first and accepts it." : "";
-}
-
-function queueChoice() {
-  return make(
-    "label",
-    { class: "choice" },
-    make("input", { type: "radio", name: "agent", value: "", checked: true }),
-    make(
-      "span",
-      {},
-      make("strong", {}, "Back to the queue"),
-      make("span", { class: "soft" }, "For whoever accepts it next"),
-    ),
-  );
-}
-
-function agentChoice({ id, name, presence, chats }) {
-  const away = presence !== "online";
-  return make(
-    "label",
-    { class: "choice" },
-    make("input", { type: "radio", name: "agent", value: id, disabled: away }),
-    make("span", { class: "face small", "aria-hidden": "true" }, initials(name)),
-    make(
-      "span",
-      {},
-      make("strong", { dir: "auto" }, name),
-      make("span", { class: "soft" }, away ? "Away" : `Online · ${some(chats, "open chat")}`),
-    ),
-  );
 }

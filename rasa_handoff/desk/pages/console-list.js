@@ -3,8 +3,10 @@
 import { icon, make, reconcile, unseen } from "./page-dom.js";
 import { elapsedSince, timeOf } from "./page-time.js";
 import { initials } from "./page-face.js";
+import { addressOf } from "./console-address.js";
 import { contactLine } from "./console-callback.js";
 import { faceOf } from "./console-face.js";
+import { starOf } from "./console-rating.js";
 import { channelOf, connectionClass, connectionOf, endOf, userOf } from "./console-words.js";
 
 const LATE = 120;
@@ -21,7 +23,7 @@ const groups = document.querySelector("#groups");
 export function renderList(desk) {
   if (!desk.loaded) return void groups.replaceChildren(...skeleton());
   groups.querySelector(".skeleton")?.parentElement.replaceChildren();
-  const shown = GROUPS.map((group) => ({ ...group, chats: desk[group.key] }));
+  const shown = GROUPS.map((group) => ({ ...group, chats: desk[group.key], empty: emptyOf(group, desk) }));
   reconcile(
     groups,
     shown.filter(({ chats, empty }) => chats.length > 0 || empty),
@@ -33,14 +35,26 @@ export function renderList(desk) {
   );
 }
 
+function emptyOf({ key, empty }, { me }) {
+  return key === "waiting" && me.groups.length ? "Nobody is waiting for your groups" : empty;
+}
+
 /** Show who is signed in, and whether they take chats. */
 export function renderMe(desk) {
-  const { name, presence } = desk.me;
+  const { name, presence, groups } = desk.me;
   const online = presence === "online";
   document.querySelector("#my-face").textContent = initials(name);
   document.querySelector("#my-name").textContent = name;
   document.querySelector("#my-presence").textContent = online ? "Online" : "Away: no new chats for you";
+  renderMyGroups(groups);
   document.querySelector("#presence").setAttribute("aria-checked", online);
+}
+
+function renderMyGroups(groups) {
+  const place = document.querySelector("#my-groups");
+  place.hidden = groups.length === 0;
+  place.textContent = groups.length ? `Takes ${groups.join(", ")}` : "";
+  place.title = place.textContent;
 }
 
 function skeleton() {
@@ -77,7 +91,7 @@ function updateItem(node, chat, group, desk) {
   else node.removeAttribute("aria-current");
   if (node.shown === shown) return;
   node.shown = shown;
-  node.href = `#/chats/${encodeURIComponent(chat.id)}`;
+  node.href = addressOf(chat.id);
   node.dataset.unread = unread;
   node.replaceChildren(...itemParts(chat, { group, unread, typing }));
 }
@@ -109,12 +123,17 @@ function whenOf(chat, group) {
 function tagsOf(chat, group) {
   const tags = [make("span", {}, channelOf(chat.channel))];
   if (chat.group) tags.push(make("span", { dir: "auto" }, chat.group));
-  if (chat.priority) tags.push(make("span", { class: "is-priority" }, `${chat.priority} priority`));
+  if (chat.priority) tags.push(priorityTag(chat));
   if (group === "others") tags.unshift(make("span", { dir: "auto" }, `with ${chat.agent?.name ?? "another agent"}`));
   if (chat.callback && group !== "callbacks") tags.unshift(make("span", {}, "Call back"));
-  if (group === "closed") return [make("span", {}, endOf(chat.end?.reason ?? "")), ...tags];
+  if (group === "closed") return [make("span", {}, endOf(chat.end?.reason ?? "")), chat.rating && starOf(chat.rating), ...tags].filter(Boolean);
   if (chat.callback) return tags;
   return [make("span", { class: `dot ${connectionClass(chat)}` }, unseen(connectionOf(chat))), ...tags];
+}
+
+function priorityTag({ priority }) {
+  const high = priority.toLowerCase() === "high";
+  return make("span", { class: high ? "is-priority" : null, dir: "auto" }, `${priority} priority`);
 }
 
 function badge(unread) {

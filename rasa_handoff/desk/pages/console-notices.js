@@ -61,6 +61,11 @@ export function userWrote(chat, unread) {
   ring(880);
 }
 
+/** A user said how content they were with this agent. */
+export function userRated(chat) {
+  announce(`${userOf(chat)} gave ${chat.rating.stars} of 5 stars.`);
+}
+
 /** Sound is off until the agent wants it. */
 export function prepareSound() {
   soundButton.addEventListener("click", () => {

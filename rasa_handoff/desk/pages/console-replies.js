@@ -12,23 +12,27 @@ const LONGEST_PAUSE = 5_000;
  */
 export class Replies {
   #desk;
+  #files;
   #report;
   #taken;
   #busy = new Set();
 
-  constructor(desk, report, taken) {
+  constructor(desk, files, report, taken) {
     this.#desk = desk;
+    this.#files = files;
     this.#report = report;
     this.#taken = taken;
   }
 
-  say(chatId, text) {
+  /** Send a text and files, which may still be on their way: the message waits for them. */
+  say(chatId, text, files) {
     const reply = {
       id: newId(),
       chat_id: chatId,
       who: "agent",
       name: this.#desk.me.name,
       text,
+      files,
       attachments: [],
       at: Date.now() / 1000,
       state: "sending",
@@ -45,6 +49,7 @@ export class Replies {
   }
 
   discard(chatId, id) {
+    this.#files.forget(this.#of(chatId).find((reply) => reply.id === id)?.files ?? []);
     this.#desk.setReplies(
       chatId,
       this.#of(chatId).filter((reply) => reply.id !== id),
@@ -60,10 +65,7 @@ export class Replies {
     this.#busy.add(chatId);
     try {
       for (let next; (next = this.#of(chatId).find((reply) => reply.state === "sending"));) {
-        const { message } = await this.#send(chatId, next);
-        this.#taken();
-        this.#desk.putAnswer(message);
-        this.discard(chatId, next.id);
+        await this.#sendOrDrop(chatId, next);
       }
     } catch (error) {
       this.#fail(chatId, error);
@@ -72,16 +74,31 @@ export class Replies {
     }
   }
 
-  async #send(chatId, { id, text }) {
+  // What was taken back while its files were on their way keeps nothing else from going.
+  async #sendOrDrop(chatId, reply) {
+    try {
+      const { message } = await this.#send(chatId, reply);
+      this.#taken();
+      this.#desk.putAnswer(message);
+      this.discard(chatId, reply.id);
+      this.#files.forget(reply.files);
+    } catch (error) {
+      if (this.#of(chatId).some(({ id }) => id === reply.id)) throw error;
+    }
+  }
+
+  async #send(chatId, { id, text, files }) {
+    const known = await Promise.all(files.map((file) => this.#files.arrive(chatId, file)));
+    const message = { id, ...(text && { text }), ...(known.length && { files: known }) };
     for (const pause of PAUSES) {
       try {
-        return await api.say(chatId, { id, text });
+        return await api.say(chatId, message);
       } catch (error) {
         if (!error.passes) throw error;
         await sleep(error.retryAfter ? Math.min(error.retryAfter * 1000, LONGEST_PAUSE) : pause);
       }
     }
-    return api.say(chatId, { id, text });
+    return api.say(chatId, message);
   }
 
   #fail(chatId, error) {

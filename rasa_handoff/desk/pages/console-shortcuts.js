@@ -5,6 +5,7 @@ const KEYS = [
   { code: "ArrowDown", key: "↓", does: "Next of your chats", action: "next" },
   { code: "ArrowUp", key: "↑", does: "Previous of your chats", action: "previous" },
   { code: "KeyR", key: "R", does: "Go to the reply field", action: "reply" },
+  { code: "KeyA", key: "A", does: "Attach files", action: "attach" },
   { code: "KeyL", key: "L", does: "Go to the list of chats", action: "list" },
   { code: "KeyD", key: "D", does: "Show or hide the details", action: "details" },
   { code: "KeyT", key: "T", does: "Hand the chat over", action: "pass" },
@@ -13,13 +14,16 @@ const KEYS = [
   { code: "Slash", key: "/", does: "Show this list", action: "help" },
 ];
 
-/** The list for the help dialog. */
-export const SHORTCUTS = [
-  { keys: ["Enter"], does: "Send the reply" },
-  { keys: ["Shift", "Enter"], does: "Begin a new line" },
-  ...KEYS.map(({ key, does }) => ({ keys: ["Alt", key], does })),
-  { keys: ["Esc"], does: "Close what lies on top" },
-];
+/** The list for the help dialog; `saved` says whether there are saved replies. */
+export function shortcuts({ saved }) {
+  return [
+    { keys: ["Enter"], does: "Send the reply" },
+    { keys: ["Shift", "Enter"], does: "Begin a new line" },
+    ...(saved ? [{ keys: ["/"], does: "Find a saved reply, at the beginning of a reply" }] : []),
+    ...KEYS.map(({ key, does }) => ({ keys: ["Alt", key], does })),
+    { keys: ["Esc"], does: "Close what lies on top" },
+  ];
+}
 
 /** Let Alt and a key do what `doing` has a function for; by place on the keyboard, as Alt changes letters on a Mac. */
 export function listen(doing) {

@@ -9,7 +9,7 @@ const problem = document.querySelector("#sign-in-problem");
 const show = document.querySelector("#show-token");
 let countdown = null;
 
-/** Show the form; `done` gets the agent once the server knows them. */
+/** Show the form; `done` gets what the server answers once it knows the agent. */
 export function askToSignIn(done, message = "") {
   document.querySelector("#sign-in").hidden = false;
   document.title = "Sign in · Desk";
@@ -26,10 +26,10 @@ async function attempt(done) {
   if (!token) return refuse("Please enter your token.");
   busy(true);
   try {
-    await api.signIn(token);
+    const known = await api.signIn(token);
     const { agent } = await api.setPresence("online"); // who comes in is there, as who signs out is away
     leave();
-    done(agent);
+    done({ ...known, agent });
   } catch (error) {
     refuse(explain(error));
     if (error.status === 429) waitFor(error.retryAfter ?? 60);

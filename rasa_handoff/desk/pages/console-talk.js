@@ -1,15 +1,18 @@
 // Everything said in a chat: with the bot before, and with people since.
 
 import { withDays } from "./page-days.js";
-import { icon, make, reconcile, richText, unseen } from "./page-dom.js";
-import { attachmentOf } from "./page-media.js";
+import { icon, link, make, reconcile, richText, unseen } from "./page-dom.js";
+import { addressOf, attachmentOf, fileParts, picture } from "./page-media.js";
 import { Follow } from "./page-scroll.js";
 import { timeOf } from "./page-time.js";
+import { progressOf } from "./console-chips.js";
+import { isUploading } from "./console-files.js";
 import { some, stateOf, userOf } from "./console-words.js";
 
 /** The scrolling part of one chat. */
 export class Talk {
   #desk;
+  #files;
   #doing;
   #box = make("div", { class: "talk-scroll", tabindex: "0", role: "region", "aria-label": "What was said" });
   #before = make("div", { class: "before" });
@@ -25,8 +28,9 @@ export class Talk {
   #follow;
   #count = null;
 
-  constructor(desk, doing) {
+  constructor(desk, files, doing) {
     this.#desk = desk;
+    this.#files = files;
     this.#doing = doing;
     const more = make("button", { type: "button", class: "more", hidden: true }, icon("down"), "New messages");
     this.#box.append(this.#before, this.#state, this.#log, this.#typing);
@@ -74,7 +78,7 @@ export class Talk {
     const lines = withDays(this.#desk.lines(chat.id));
     reconcile(this.#log, lines, {
       key: (line) => line.key,
-      build: (line) => (line.day ? make("div", { class: "day" }, line.day) : buildMessage(line.message)),
+      build: (line) => (line.day ? make("div", { class: "day" }, line.day) : buildMessage(line.message, this.#files)),
       update: (node, line) => line.message && this.#updateMessage(node, line, chat),
     });
     if (this.#count !== lines.length) this.#follow.grew(lines.at(-1)?.message?.state === "sending");
@@ -85,7 +89,8 @@ export class Talk {
     node.classList.toggle("follows", follows);
     node.classList.toggle("mine", message.who === "agent");
     if (message.who !== "agent") return;
-    const shown = `${message.state} ${message.problem ?? ""} ${message.at}`;
+    updateFiles(node, message);
+    const shown = `${message.state} ${message.problem ?? ""} ${message.at} ${isUploading(message)}`;
     const place = node.querySelector(".message-state");
     if (place.dataset.shown === shown) return;
     place.dataset.shown = shown;
@@ -97,17 +102,15 @@ export class Talk {
     const symbol = { sending: "clock", sent: "sent", delivered: "delivered", failed: "failed" }[message.state];
     const waiting = this.#desk.replies.get(chat.id)?.some((reply) => reply.id === message.id);
     const parts = [timeOf(message.at), icon(symbol ?? "sent")];
+    const discard = () => this.#doing.discard(chat.id, message.id);
+    if (isUploading(message)) return [...parts, unseen(stateOf(message)), inlineButton("Cancel", discard)];
     if (message.state !== "failed") return [...parts, unseen(stateOf(message))];
     if (!waiting) return [...parts, make("span", {}, "The user could not be reached")];
     return [
       ...parts,
       make("span", { role: "alert" }, message.problem ? `Not sent: ${message.problem}` : "Not sent"),
-      make("button", { type: "button", class: "inline", onclick: () => this.#doing.sayAgain(chat.id) }, "Try again"),
-      make(
-        "button",
-        { type: "button", class: "inline", onclick: () => this.#doing.discard(chat.id, message.id) },
-        "Discard",
-      ),
+      inlineButton("Try again", () => this.#doing.sayAgain(chat.id)),
+      inlineButton("Discard", discard),
     ];
   }
 
@@ -118,6 +121,10 @@ export class Talk {
     this.#typing.replaceChildren(...(typing ? [...dots, unseen(`${userOf(chat)} is typing`)] : []));
     this.#follow.grew();
   }
+}
+
+function inlineButton(label, onclick) {
+  return make("button", { type: "button", class: "inline", onclick }, label);
 }
 
 function beforeLine({ who, text, at }) {
@@ -131,7 +138,7 @@ function beforeLine({ who, text, at }) {
   );
 }
 
-function buildMessage(message) {
+function buildMessage(message, files) {
   if (message.who === "system") {
     return make("div", { class: "notice" }, make("span", { dir: "auto" }, message.text), " ", timeOf(message.at));
   }
@@ -145,8 +152,35 @@ function buildMessage(message) {
       { class: "bubble" },
       message.edited ? make("p", { class: "message-edited" }, "Edited message") : null,
       message.text ? make("p", { class: "message-text", dir: "auto" }, ...richText(message.text)) : null,
+      ...(message.files ?? []).map((file) => buildFile(file, files)),
       ...(message.attachments ?? []).map(attachmentOf),
     ),
     make("span", { class: "message-state" }, message.who === "agent" ? null : timeOf(message.at)),
   );
+}
+
+// A file of a message that is on its way: it opens once the server has the message.
+function buildFile(file, files) {
+  const src = files.picture(file);
+  const asName = () => shown.replaceChildren(...fileParts(file.name, file.size));
+  const shown = make("a", { class: "attachment" }, src ? picture(src, file.name, { onerror: asName }) : "");
+  if (!src) asName();
+  return make("div", { class: "file" }, shown, progressOf(file, files.share(file)));
+}
+
+function updateFiles(node, { files, attachments }) {
+  for (const [n, place] of node.querySelectorAll(".file").entries()) {
+    if (files) place.lastChild.hidden = files[n].state !== "going";
+    else settleFile(place, attachments[n]);
+  }
+}
+
+// A picture that is shown already stays, so that nothing jumps.
+function settleFile(place, attachment) {
+  const [shown] = place.children;
+  const image = shown.querySelector("img");
+  if (!attachment || !image?.naturalWidth) return place.replaceWith(...(attachment ? [attachmentOf(attachment)] : []));
+  const anchor = link(addressOf(attachment.url), image);
+  anchor.classList.add("shown");
+  place.replaceWith(anchor);
 }

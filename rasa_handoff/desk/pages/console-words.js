@@ -79,6 +79,27 @@ export function connectionClass(chat) {
   return chat.user_connected ? "here" : "gone";
 }
 
+export const NO_FOLDERS = "A folder cannot be sent, only the files in it.";
+export const NO_PUBLIC_URL = "Users of this channel cannot open files until public_url is set";
+
+/** That a file is not sent, and why. */
+export function notSent(name, why) {
+  return `“${name}” is not sent: ${why}.`;
+}
+
+/** That a message takes only so many files. */
+export function leftOut(count, most) {
+  return `A message takes up to ${most} files. ${count === 1 ? "One was" : `${count} were`} left out.`;
+}
+
+/** That files were given up, as the chat is not the agent's any more. */
+export function givenUp(chat, files) {
+  const what = files.length === 1 ? `“${files[0].name}” was` : `${files.length} files were`;
+  if (chat.state === "closed") return `The chat with ${userOf(chat)} has ended, and ${what} not sent.`;
+  if (chat.state === "waiting") return `${userOf(chat)} is back in the queue, and ${what} not sent.`;
+  return `${userOf(chat)} is with ${chat.agent?.name ?? "somebody else"} now, and ${what} not sent.`;
+}
+
 /** A number and its noun. */
 export function some(count, noun) {
   return `${count} ${noun}${count === 1 ? "" : "s"}`;

@@ -1,41 +1,48 @@
 // The desk: signs the agent in, keeps what is shown and what is so the same, and carries out what the agent does.
 
+import { addressOf, readAddress } from "./console-address.js";
 import * as api from "./console-api.js";
 import { ChatPane } from "./console-chat.js";
 import { Desk } from "./console-desk.js";
 import { Details } from "./console-details.js";
-import { CloseDialog, HelpDialog, PassDialog } from "./console-dialogs.js";
+import { Files } from "./console-files.js";
+import { CloseDialog, HelpDialog } from "./console-dialogs.js";
 import { FiguresDialog } from "./console-figures.js";
 import { renderList, renderMe } from "./console-list.js";
 import * as notices from "./console-notices.js";
+import { PassDialog } from "./console-pass.js";
 import { Replies } from "./console-replies.js";
-import { listen, SHORTCUTS } from "./console-shortcuts.js";
+import { listen, shortcuts } from "./console-shortcuts.js";
 import { askToSignIn } from "./console-signin.js";
-import { userOf } from "./console-words.js";
+import { givenUp, userOf } from "./console-words.js";
 import { Live } from "./page-live.js";
 import { tickAll } from "./page-time.js";
+import { pastedFiles, takeDrops } from "./page-upload.js";
 
 const root = document.querySelector("#desk");
 const splash = document.querySelector("#splash");
+const dropWhom = document.querySelector("#drop-whom");
 const phone = matchMedia("(max-width: 44.99rem)");
 const desk = new Desk();
+const files = new Files(desk, fileRefused);
 const replies = new Replies(
   desk,
+  files,
   (chatId, error) => refused(error, chatId),
   () => live.hurry(),
 );
 const closing = new CloseDialog();
 const passing = new PassDialog();
-const help = new HelpDialog(SHORTCUTS);
+const help = new HelpDialog();
 const figures = new FiguresDialog(api.figures);
 const details = new Details(desk);
 
 const doing = {
   accept: () => desk.chat && accept(desk.chat),
   acceptNext: () => (desk.waiting.length > 0 ? accept(desk.waiting[0]) : notices.note("Nobody is waiting.")),
-  say: (chatId, text) => replies.say(chatId, text),
-  sayAgain: (chatId) => replies.again(chatId),
-  discard: (chatId, id) => replies.discard(chatId, id),
+  say: (chatId, text, given) => replies.say(chatId, text, given),
+  sayAgain: (chatId) => thenWrite(() => replies.again(chatId)),
+  discard: (chatId, id) => thenWrite(() => replies.discard(chatId, id)),
   pass: () => withOwnChat(() => passing.open(desk, pass)),
   end: () => withOwnChat(() => closing.open(desk.chat, end)),
   details: () => desk.chat && details.toggle(),
@@ -43,11 +50,12 @@ const doing = {
   next: () => step(1),
   previous: () => step(-1),
   reply: () => pane.focus(),
+  attach: () => pane.attach(),
   list: focusList,
-  help: () => help.open(),
+  help: () => help.open(shortcuts({ saved: desk.savedReplies.length > 0 })),
   figures: () => figures.open(),
 };
-const pane = new ChatPane(desk, doing);
+const pane = new ChatPane(desk, files, doing);
 
 const live = new Live({
   url: () => api.streamUrl,
@@ -59,6 +67,7 @@ const live = new Live({
     message: (message) => desk.putMessage(message),
     typing: ({ chat_id, typing }) => desk.userTypes(chat_id, typing),
     agent: (agent) => desk.putAgent(agent),
+    gone: ({ chat_id }) => desk.forget(chat_id),
   },
 });
 
@@ -66,8 +75,7 @@ const live = new Live({
 
 async function start() {
   try {
-    const { agent } = await api.me();
-    begin(agent);
+    begin(await api.me());
   } catch (error) {
     if (error.status === 401) return signInFirst();
     document.querySelector("#splash-text").textContent = "The server cannot be reached. Trying again…";
@@ -80,10 +88,11 @@ function signInFirst(message = "") {
   askToSignIn(begin, message);
 }
 
-function begin(agent) {
+function begin({ agent, largest_file: largestFile }) {
   splash.hidden = true;
   root.hidden = false;
   desk.me = agent;
+  desk.largestFile = largestFile;
   desk.setConnection("connecting");
   live.start();
   followAddress();
@@ -142,6 +151,7 @@ function chatChanged(chat) {
   if (!desk.loaded) return;
   if (chat.state === "waiting" && before?.state !== "waiting") notices.chatWaits(chat);
   if (before && desk.isMine(chat)) myChatChanged(before, chat);
+  if (before && !before.rating && chat.rating && chat.agent?.id === desk.me.id) notices.userRated(chat);
 }
 
 function myChatChanged(before, chat) {
@@ -170,8 +180,8 @@ function withOwnChat(act) {
   act();
 }
 
-async function pass(agentId) {
-  const answer = await api.transfer(desk.selected, agentId);
+async function pass(to) {
+  const answer = await api.transfer(desk.selected, to);
   desk.putChat(answer.chat);
   notices.announce("The chat was handed over.");
   settled(() => pane.focusHeading());
@@ -195,6 +205,18 @@ async function togglePresence() {
   }
 }
 
+// The button that was pressed goes away.
+function thenWrite(act) {
+  act();
+  settled(() => pane.focus());
+}
+
+// Why it was refused stands at the file; if the chat is not the agent's any more, that is seen by what there is.
+function fileRefused(error) {
+  if (error.status === 401) stillSignedIn();
+  if (error.status === 409) load();
+}
+
 // Somebody was faster, or the server said no: show how things are, and say so kindly.
 async function refused(error, chatId = null) {
   if (error.status === 401) return void stillSignedIn();
@@ -206,19 +228,20 @@ function explain(error, chat) {
   if (error.code === "taken") return `${chat?.agent?.name ?? "Another agent"} has taken this chat.`;
   if (error.code === "not_yours")
     return `This chat is with ${chat?.agent?.name ?? "somebody else"} now, so your message was not sent.`;
+  if (error.code === "not_your_group") return "This chat waits for another group.";
   if (error.code === "closed") return "This chat has ended meanwhile.";
   return error.message;
 }
 
-// Where the agent is: the address holds the chat, so that reload and the back button work
+// Where the agent is
 
 function go(id) {
-  location.hash = id ? `#/chats/${encodeURIComponent(id)}` : "#/";
+  location.hash = addressOf(id);
 }
 
 function followAddress() {
-  const [, id] = location.hash.match(/^#\/chats\/(.+)$/u) ?? [];
-  desk.select(id ? decodeURIComponent(id) : null);
+  const { id, from } = readAddress(location.hash);
+  desk.select(id, from);
   root.dataset.view = id ? "chat" : "list";
 }
 
@@ -247,8 +270,27 @@ function settled(act) {
   setTimeout(act, 0);
 }
 
+// Files that are dropped or pasted anywhere on the desk
+
+function isFree() {
+  return !document.querySelector("dialog[open], #desk[hidden]");
+}
+
+function paste(event) {
+  const pasted = isFree() ? pastedFiles(event) : [];
+  if (pasted.length === 0) return;
+  event.preventDefault();
+  pane.give({ files: pasted });
+}
+
+function showProgress(id) {
+  for (const bar of document.querySelectorAll(`progress[data-file="${id}"]`)) bar.value = files.share({ id });
+}
+
 function render() {
   if (root.hidden) return;
+  files.giveUp((chat, lost) => notices.note(givenUp(chat, lost)));
+  dropWhom.textContent = desk.chat ? userOf(desk.chat) : "";
   renderMe(desk);
   renderList(desk);
   pane.render();
@@ -258,8 +300,16 @@ function render() {
 }
 
 desk.addEventListener("change", render);
+files.addEventListener("progress", ({ detail }) => showProgress(detail));
+takeDrops({
+  overlay: document.querySelector("#drop"),
+  takes: () => pane.takesFiles && isFree(),
+  dropped: (given) => pane.give(given),
+});
+document.addEventListener("paste", paste);
+addEventListener("beforeunload", (event) => files.waiting && event.preventDefault());
 addEventListener("hashchange", () => {
-  const fromHere = document.activeElement?.closest(".chat-link, .chat-head");
+  const fromHere = document.activeElement?.closest(".chat-link, .chat-head, .earlier-link, .way-back");
   followAddress();
   if (fromHere) settled(focusShown);
 });

@@ -1,14 +1,17 @@
 // The user's side of the HTTP interface, a function each.
 
+import { upload } from "./page-upload.js";
+
 const BASE = new URL("../", document.baseURI);
 // The bot may take long: while it asks for a person, it waits for the agents' side.
 const PATIENCE = 90_000;
 
 /** The server said no, or (status 0) could not be asked. */
 export class ApiError extends Error {
-  constructor(status, message) {
+  constructor(status, message, code = "") {
     super(message);
     this.status = status;
+    this.code = code;
   }
 
   /** Whether the server does not know this conversation (any more). */
@@ -18,15 +21,41 @@ export class ApiError extends Error {
 
   /** Whether the same request may well succeed a little later. */
   get passes() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
+    return [0, 408, 429].includes(this.status) || this.status >= 500;
+  }
+}
+
+/** A file was not taken. A proxy in front may refuse a file as well; only one answer means the conversation. */
+class FileError extends ApiError {
+  get isUnknown() {
+    return this.status === 401;
+  }
+
+  get passes() {
+    return super.passes && !["cancelled", "unreadable"].includes(this.code);
   }
 }
 
 export const openConversation = () => post("conversations", {});
 
-/** What the bot answers; `messageId` makes a repeat harmless. */
-export const say = ({ sender, token }, message, messageId) =>
-  post("webhook", { sender, message, metadata: { message_id: messageId } }, token);
+/** What the bot answers; `messageId` makes a repeat harmless, `file` is the id of one that was sent before. */
+export function say({ sender, token }, message, messageId, file = null) {
+  const attachments = file ? { attachments: [{ file }] } : {};
+  return post("webhook", { sender, message, metadata: { message_id: messageId, ...attachments } }, token);
+}
+
+/** Send a file, for a message to tell of; see `upload`. */
+export async function sendFile({ sender, token }, { file, onProgress, signal }) {
+  const url = new URL("files", BASE);
+  url.searchParams.set("sender", sender);
+  url.searchParams.set("name", file.name || "file");
+  const headers = { Authorization: `Bearer ${token}` };
+  try {
+    return await upload({ url, headers, file, onProgress, signal });
+  } catch ({ status, message, code }) {
+    throw new FileError(status, message, code);
+  }
+}
 
 export const typing = ({ sender, token }, now) => post("typing", { sender, token, typing: now });
 
@@ -69,5 +98,6 @@ async function fetchOrFail(path, body, token) {
 
 async function asError(answer) {
   const { error } = await answer.json().catch(() => ({}));
-  return new ApiError(answer.status, error?.message ?? `The server answered with status ${answer.status}.`);
+  const message = error?.message ?? `The server answered with status ${answer.status}.`;
+  return new ApiError(answer.status, message, error?.code);
 }

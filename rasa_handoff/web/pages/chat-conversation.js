@@ -2,12 +2,17 @@
 
 import * as api from "./chat-api.js";
 import * as memory from "./chat-memory.js";
-import { change, handoffOf } from "./chat-words.js";
+import { CHAT_ENDED, PAGE_CLOSED, change, handoffOf, whyNot } from "./chat-words.js";
 import { newId } from "./page-id.js";
 import { Live } from "./page-live.js";
+import { refusal } from "./page-upload.js";
+import { Uploads } from "./page-uploads.js";
 
 const TYPING_LASTS = 8_000;
 const AGAIN_AFTER = 5_000;
+const AGAIN_AT_LAST = 60_000;
+
+export const MOST_FILES = 10; //: on their way at once
 
 /** Who the user is to the server, what was said, and who has the conversation. */
 export class Conversation extends EventTarget {
@@ -21,10 +26,16 @@ export class Conversation extends EventTarget {
   #introducing = null;
   #typingEnds = null;
   #resend = null;
+  #resendAfter = AGAIN_AFTER;
+  #largestFile = null;
+  #uploads = new Uploads((id) => this.dispatchEvent(new CustomEvent("progress", { detail: id })));
 
   constructor() {
     super();
-    for (const line of this.lines) if (line.state === "sending") line.state = "failed";
+    for (const line of this.lines) {
+      if (line.state === "sending") line.state = "failed";
+      if (line.state === "failed" && !this.#isOurs(line)) refuse(line, PAGE_CLOSED);
+    }
     memory.onChangeElsewhere(() => this.#readAgain());
   }
 
@@ -39,6 +50,21 @@ export class Conversation extends EventTarget {
 
   get withPeople() {
     return ["queued", "active"].includes(this.state?.status);
+  }
+
+  /** Whether a file would reach somebody. */
+  get takesFiles() {
+    return this.#handoff !== null && !this.lost;
+  }
+
+  /** Whether the page cannot be closed without a file being lost. */
+  get isUploading() {
+    return this.lines.some((line) => isGoing(line) && this.#isOurs(line));
+  }
+
+  /** The picture of a line's file and which share of it has left, as long as this page has it: `{picture, share}`. */
+  upload(id) {
+    return { picture: this.#uploads.picture(id), share: this.#uploads.share(id) };
   }
 
   // Beginning and ending
@@ -57,6 +83,7 @@ export class Conversation extends EventTarget {
     if (this.withPeople) await this.leave().catch(() => {});
     this.#live?.stop();
     this.#live = null;
+    this.#uploads.dropAll();
     this.#kept = memory.nothing();
     this.#set({ state: null, typing: null, lost: false, connection: "connecting" });
     await this.begin();
@@ -84,16 +111,27 @@ export class Conversation extends EventTarget {
     return this.withPeople ? handoffOf(this.state) : "bot";
   }
 
+  // The handoff that takes files, also while a person is only asked for; the bot takes none.
+  get #handoff() {
+    return ["requested", "queued", "active"].includes(this.state?.status) ? (handoffOf(this.state) ?? null) : null;
+  }
+
+  #isHeard({ file, to }) {
+    return to === (file ? this.#handoff : this.#listener);
+  }
+
   // What failed goes out by itself, unless somebody else would hear it: then the user decides.
   #sendFailed() {
     if (this.connection !== "live") return; // who would hear it is known when it is
     const failed = this.lines.filter(({ state }) => state === "failed");
-    if (failed.length && failed.every(({ to }) => to === this.#listener)) this.again();
+    if (failed.length && failed.every((line) => this.#isHeard(line))) this.again();
   }
 
+  // Ever more seldom: a large file begins anew each time.
   #sendFailedLater() {
     clearTimeout(this.#resend);
-    this.#resend = setTimeout(() => this.#sendFailed(), AGAIN_AFTER);
+    this.#resend = setTimeout(() => this.#sendFailed(), this.#resendAfter);
+    this.#resendAfter = Math.min(this.#resendAfter * 2, AGAIN_AT_LAST);
   }
 
   // Asked for at the start and with each message; one conversation is opened all the same.
@@ -117,8 +155,10 @@ export class Conversation extends EventTarget {
       ready: () => this.#isKnown(),
       onState: (connection) => this.#set({ connection }),
       handlers: {
-        hello: ({ handoff }) => {
+        hello: ({ handoff, largest_file: largestFile }) => {
+          this.#largestFile = largestFile;
           this.#set({ state: handoff });
+          this.#endFiles();
           this.#sendFailed();
         },
         message: (message, id) => this.#received(message, id),
@@ -154,16 +194,47 @@ export class Conversation extends EventTarget {
     this.again();
   }
 
+  /** Send files, in this order, and say for how many there was no room; one that cannot be sent says so in its line. */
+  give(files) {
+    const room = Math.max(0, MOST_FILES - this.lines.filter((line) => line.file && this.#waits(line)).length);
+    for (const file of files.slice(0, room)) this.#give(file);
+    this.again();
+    return Math.max(0, files.length - room);
+  }
+
+  #give(file) {
+    const id = newId();
+    const problem = refusal(file, this.#largestFile);
+    if (!problem) this.#uploads.hold(id, file);
+    const known = { name: file.name || "file", size: file.size };
+    const line = { id, who: "user", file: known, at: Date.now() / 1000, state: "sending", to: this.#handoff };
+    if (problem) refuse(line, problem);
+    this.lines.push(line);
+  }
+
   /** Send what waits, also what failed before. */
   again() {
-    for (const line of this.lines) if (line.state === "failed") Object.assign(line, { state: "sending", to: this.#listener });
+    const failed = this.lines.filter((line) => line.state === "failed" && this.#isOurs(line));
+    for (const line of failed) Object.assign(line, { state: "sending", to: line.file ? line.to : this.#listener });
+    for (const line of this.lines) if (isGoing(line) && this.#isOurs(line)) this.#uploadEarly(line.id);
     this.#changed();
     if (!this.busy) this.#sendAll();
   }
 
+  /** Take a line back, and stop sending its file. */
   discard(id) {
     this.#kept.lines = this.lines.filter((line) => line.id !== id);
+    this.#uploads.drop(id);
     this.#changed();
+  }
+
+  // A file that another tab sends, or a page that is gone, is not here to be sent.
+  #isOurs({ id, file }) {
+    return !file || Boolean(file.id) || this.#uploads.has(id);
+  }
+
+  #waits(line) {
+    return line.state === "sending" && this.#isOurs(line);
   }
 
   // Nothing overtakes: after a failure whatever was written behind it waits with it.
@@ -171,34 +242,78 @@ export class Conversation extends EventTarget {
     this.busy = true;
     try {
       await this.#introduce();
-      for (let line; (line = this.lines.find(({ state }) => state === "sending"));) await this.#send(line);
+      for (let line; (line = this.lines.find((each) => this.#waits(each)));) await this.#sendOrKeep(line);
+      this.#resendAfter = AGAIN_AFTER;
     } catch (error) {
       if (error.isUnknown) this.#forgotten();
       else this.#sendFailedLater();
-      for (const line of this.lines) if (line.state === "sending") line.state = "failed";
+      for (const line of this.lines) if (this.#waits(line)) line.state = "failed";
     } finally {
       this.busy = false;
       this.#changed();
     }
   }
 
-  async #send({ id, payload }) {
+  // What was meant for people who are gone meanwhile, as behind a large file, is not for the bot: the user decides.
+  async #sendOrKeep(line) {
+    if (line.file || line.to === "bot" || this.#isHeard(line)) return this.#send(line);
+    this.#mark(line.id, { state: "failed" });
+    this.#changed();
+  }
+
+  async #send({ id, payload = "" }) {
     try {
-      const answers = await api.say(this.#kept, payload, id);
+      if (isGoing(this.#line(id))) await this.#upload(id);
+      const line = this.#line(id);
+      if (!line) return; // taken back
+      const answers = await api.say(this.#kept, payload, id, line.file?.id);
       this.#live?.hurry();
       this.#mark(id, { state: "sent" });
       answers.forEach((answer, n) => this.#answered(answer, `${id}/${n}`));
     } catch (error) {
       if (error.passes || error.isUnknown) throw error;
-      // It will never be taken as it is; what was written behind it may.
-      this.#mark(id, { state: "refused", problem: error.message });
+      this.#refused(id, error);
+    }
+    this.#changed();
+  }
+
+  async #upload(id) {
+    const file = await this.#uploads.send(id, (held) => api.sendFile(this.#kept, held));
+    this.#mark(id, { file });
+    this.#changed();
+  }
+
+  // A file leaves at once, whatever is before it; only the message that tells of it waits its turn.
+  #uploadEarly(id) {
+    this.#upload(id).catch((error) => error.passes || error.isUnknown || this.#refused(id, error));
+  }
+
+  // It will never be taken as it is; what was written behind it may.
+  #refused(id, error) {
+    const line = this.#line(id);
+    if (!line || error.code === "cancelled") return;
+    refuse(line, line.file ? whyNot(error) : error.message);
+    this.#uploads.drop(id);
+    this.#changed();
+  }
+
+  // The bot takes no files: those of a chat that is over go nowhere.
+  #endFiles() {
+    for (const line of this.lines) {
+      if (!line.file || !["sending", "failed"].includes(line.state) || this.#isHeard(line)) continue;
+      refuse(line, CHAT_ENDED);
+      this.#uploads.drop(line.id);
     }
     this.#changed();
   }
 
   // By id: another tab may have put its lines in the place of ours meanwhile.
+  #line(id) {
+    return this.lines.find((each) => each.id === id);
+  }
+
   #mark(id, values) {
-    const line = this.lines.find((each) => each.id === id);
+    const line = this.#line(id);
     if (line) Object.assign(line, values);
   }
 
@@ -226,7 +341,7 @@ export class Conversation extends EventTarget {
     // The greeting of a connection has the newest state, what follows it may be older.
     if (!this.state?.at || state.at >= this.state.at) this.state = state;
     if (state.status !== "active") this.typing = null;
-    this.#changed();
+    this.#endFiles();
   }
 
   #readThere(messageId, id) {
@@ -254,6 +369,8 @@ export class Conversation extends EventTarget {
     const { sender } = this.#kept;
     this.#kept = memory.recall();
     if (sender !== this.#kept.sender) return location.reload();
+    // The other tab does not have the files that this one is sending, and took them for lost.
+    for (const line of this.lines) if (this.#uploads.has(line.id) && line.state === "refused") line.state = "sending";
     this.dispatchEvent(new Event("change"));
   }
 
@@ -266,4 +383,13 @@ export class Conversation extends EventTarget {
     memory.keep(this.#kept);
     this.dispatchEvent(new Event("change"));
   }
+}
+
+/** Whether bytes of a line's file are still to leave. */
+export function isGoing({ state, file }) {
+  return state === "sending" && Boolean(file) && !file.id;
+}
+
+function refuse(line, problem) {
+  Object.assign(line, { state: "refused", problem });
 }

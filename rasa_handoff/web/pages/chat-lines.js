@@ -1,17 +1,19 @@
 // The lines of the conversation.
 
+import { isGoing } from "./chat-conversation.js";
+import { buildFile, updateFile } from "./chat-files.js";
 import { icon, link, make, richText, unseen } from "./page-dom.js";
 import { attachmentOf, picture } from "./page-media.js";
 import { timeOf } from "./page-time.js";
 
 /** Build a line's node; what may change later is left to `updateLine`. */
-export function buildLine(line) {
+export function buildLine(line, conversation) {
   if (isNotice(line)) return make("p", { class: "notice", dir: "auto" }, line.text);
   return make(
     "div",
     { class: `message by-${line.who === "system" ? "bot" : line.who}` },
     make("span", { class: "message-name", dir: "auto" }, nameOf(line), unseen(": ")),
-    bubble(line),
+    bubble(line, conversation),
     choices(),
     make("span", { class: "message-state" }),
   );
@@ -26,8 +28,14 @@ export function updateLine(node, { line, follows, choosable, read }, conversatio
   for (const [n, place] of node.querySelectorAll(".choices-row").entries()) {
     once(place, choosable, (row) => fillChoices(row, offered[n] ?? [], choosable, conversation));
   }
-  const state = read ? "read" : (line.state ?? "");
+  if (line.file) showProgress(node, line, conversation);
+  const state = read ? "read" : isGoing(line) ? "uploading" : (line.state ?? "");
   once(node.querySelector(".message-state"), state, (place) => fillState(place, line, state, conversation));
+}
+
+/** Show how far a line's file has come. */
+export function showProgress(node, line, conversation) {
+  updateFile(node.querySelector(".file"), line, conversation.upload(line.id).share);
 }
 
 function isNotice({ who, image, buttons, cards }) {
@@ -46,10 +54,12 @@ function nameOf({ who, name }) {
   return who === "agent" ? name || "A person" : "Assistant";
 }
 
-function bubble({ text, image, attachment, attachments, cards }) {
+function bubble(line, conversation) {
+  const { text, image, attachment, attachments, cards, file } = line;
   const parts = [
+    file ? buildFile(line, conversation.upload(line.id).picture) : null,
     text ? make("p", { class: "message-text", dir: "auto" }, ...richText(text)) : null,
-    image ? imageOf(image) : null,
+    image && !attachments?.some(({ url }) => url === image) ? imageOf(image) : null,
     attachment ? botAttachment(attachment) : null,
     ...(attachments ?? []).map(attachmentOf),
     ...(cards ?? []).map(cardOf),
@@ -103,7 +113,9 @@ function choice({ title, payload, url }, conversation) {
 function fillState(place, line, state, conversation) {
   place.dataset.state = state;
   const parts = [timeOf(line.at)];
+  const discard = () => conversation.discard(line.id);
   if (state === "sending") parts.push(icon("clock"), unseen("Sending"));
+  if (state === "uploading") parts.push(act("Cancel", discard));
   if (state === "sent") parts.push(icon("sent"), unseen("Sent"));
   if (state === "read") parts.push(make("span", { class: "state-text" }, "Read"));
   if (state === "failed")
@@ -112,8 +124,9 @@ function fillState(place, line, state, conversation) {
       problem("Not sent"),
       act("Try again", () => conversation.again()),
     );
-  if (state === "refused") parts.push(icon("failed"), problem(`Not accepted: ${line.problem}`));
-  if (state === "failed" || state === "refused") parts.push(act("Discard", () => conversation.discard(line.id)));
+  if (state === "refused")
+    parts.push(icon("failed"), problem(`${line.file ? "Not sent" : "Not accepted"}: ${line.problem}`));
+  if (state === "failed" || state === "refused") parts.push(act("Discard", discard));
   place.replaceChildren(...parts);
 }
 

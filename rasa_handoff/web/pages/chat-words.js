@@ -49,6 +49,27 @@ function agentOf(state) {
   return state.agent?.name || "A person";
 }
 
+// Why a file was not sent, as in "Not sent: …".
+export const CHAT_ENDED = "the chat ended before it was there";
+export const PAGE_CLOSED = "the page was closed before it was there";
+const REASONS = {
+  not_open: CHAT_ENDED,
+  full: "this chat cannot take any more files",
+  no_public_url: "the other side of this chat cannot open files",
+};
+
+/** Why the server did not take a file. */
+export function whyNot({ code, message }) {
+  return REASONS[code] ?? message;
+}
+
+/** That of several files only so many go at once. */
+export function leftOut(count, most) {
+  return `Up to ${most} files can be sent at once. ${count === 1 ? "One was" : `${count} were`} left out.`;
+}
+
+export const NO_FOLDERS = "A folder cannot be sent, only the files in it.";
+
 /** The id of the handoff that *state* is of. */
 export function handoffOf(state) {
   return state.handoff_id ?? state.id;

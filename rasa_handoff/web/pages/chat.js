@@ -1,16 +1,18 @@
 // The page a user chats on: shows the conversation and lets them speak.
 
-import { Conversation } from "./chat-conversation.js";
-import { buildLine, updateLine } from "./chat-lines.js";
-import { whom } from "./chat-words.js";
+import { Conversation, MOST_FILES } from "./chat-conversation.js";
+import { buildLine, showProgress, updateLine } from "./chat-lines.js";
+import { NO_FOLDERS, leftOut, whom } from "./chat-words.js";
 import { growing, icon, make, reconcile, sends, webAddress } from "./page-dom.js";
 import { withDays } from "./page-days.js";
 import { initials } from "./page-face.js";
 import { Follow } from "./page-scroll.js";
 import { Typing } from "./page-typing.js";
+import { chosenFiles, pastedFiles, takeDrops } from "./page-upload.js";
 
 const SUGGESTIONS = ["Hello", "I want to talk to a person"]; // what any bot with this plugin has an answer to
 const SHORTLY = 300;
+const NOTE_LASTS = 8_000;
 
 const conversation = new Conversation();
 const field = find("#message");
@@ -19,6 +21,7 @@ const follow = new Follow(find("#scroll"), find("#more"));
 let unread = 0;
 let waitedLong = false;
 let waiting = null;
+let noteEnds = null;
 
 function find(selector) {
   return document.querySelector(selector);
@@ -68,6 +71,7 @@ function renderBanner() {
     ? "This conversation has ended and cannot be continued."
     : ({ reconnecting: "Reconnecting…", unreachable: "The chat cannot be reached. Trying again…" }[connection] ?? "");
   find("#composer").hidden = lost;
+  find("#attach").hidden = !conversation.takesFiles;
   find("#banner").hidden = text === "";
   write(find("#banner-text"), text);
   const button = find("#banner-button");
@@ -82,7 +86,7 @@ function renderLines() {
   const before = find("#log").childElementCount;
   reconcile(find("#log"), shown, {
     key: ({ key }) => key,
-    build: ({ day, line }) => (day ? make("p", { class: "day" }, day) : buildLine(line)),
+    build: ({ day, line }) => (day ? make("p", { class: "day" }, day) : buildLine(line, conversation)),
     update: (node, entry) => entry.line && updateLine(node, entry, conversation),
   });
   if (shown.length !== before) follow.grew(lines.at(-1)?.who === "user");
@@ -139,6 +143,36 @@ function send(event) {
   conversation.say(text);
 }
 
+function give(files, folders = false) {
+  const tooMany = files.length && conversation.give(files);
+  note([tooMany ? leftOut(tooMany, MOST_FILES) : "", folders ? NO_FOLDERS : ""].join(" ").trim());
+  field.focus();
+}
+
+// What is to be said once, and is of no line.
+function note(text) {
+  clearTimeout(noteEnds);
+  write(find("#note"), text);
+  if (text) noteEnds = setTimeout(() => note(""), NOTE_LASTS);
+}
+
+function paste(event) {
+  const files = takesFiles() ? pastedFiles(event) : [];
+  if (files.length === 0) return;
+  event.preventDefault();
+  give(files);
+}
+
+function takesFiles() {
+  return conversation.takesFiles && !find("dialog[open]");
+}
+
+function progressed(id) {
+  const line = conversation.lines.find((each) => each.id === id);
+  const node = find(`#log > [data-key="${CSS.escape(id)}"]`);
+  if (line && node) showProgress(node, line, conversation);
+}
+
 function ask(dialog, then) {
   dialog.returnValue = "no";
   dialog.onclose = () => dialog.returnValue === "yes" && then();
@@ -173,6 +207,13 @@ growing(field);
 field.addEventListener("input", () => typing.changed(field.value));
 field.addEventListener("keydown", (event) => sends(event) && send(event));
 find("#composer").addEventListener("submit", send);
+find("#attach").addEventListener("click", () => find("#files").click());
+find("#files").addEventListener("change", ({ target }) => give(chosenFiles(target)));
+document.addEventListener("paste", paste);
+takeDrops({ overlay: find("#drop"), takes: takesFiles, dropped: ({ files, folders }) => give(files, folders) });
+addEventListener("beforeunload", (event) => conversation.isUploading && event.preventDefault());
+// A button that goes away with what it has done leaves the focus to the field.
+find("#log").addEventListener("click", ({ target }) => target.isConnected || field.focus());
 find("#leave").addEventListener("click", () => ask(find("#leave-dialog"), leave));
 find("#start-over").addEventListener("click", () => ask(find("#over-dialog"), startOver));
 find("#banner-button").addEventListener("click", startOver);
@@ -187,5 +228,6 @@ conversation.addEventListener("line", ({ detail }) => {
   if (!document.hidden) conversation.tellRead();
 });
 conversation.addEventListener("change", render);
+conversation.addEventListener("progress", ({ detail }) => progressed(detail));
 render();
 conversation.begin();

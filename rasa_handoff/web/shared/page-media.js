@@ -1,40 +1,74 @@
 // What was sent that is not text.
 
 import { icon, link, make, webAddress } from "./page-dom.js";
+import { sizeInWords } from "./page-upload.js";
 
 const LABELS = { image: "Image", audio: "Audio", video: "Video", location: "Location" };
 
-/** An attachment `{url, kind?, name?}`: shown where the page may load it (https, or its own server), else a link. */
-export function attachmentOf({ url, kind, name }) {
+/**
+ * An attachment `{url, kind?, name?, size?}`: shown where the page may load it (https, or its own server), else a link.
+ * `size` is in bytes.
+ */
+export function attachmentOf({ url, kind, name, size }) {
   const label = name || LABELS[kind] || "File";
-  const address = webAddress(withServer(url));
+  const address = addressOf(url);
   if (!address) return make("p", { class: "soft" }, `${label} (cannot be shown)`);
   if (kind === "location") return placeLink(address, name);
-  const mayLoad = address.startsWith("https:") || address.startsWith(`${location.origin}/`);
-  const show = mayLoad ? (SHOWN[kind] ?? fileLink) : fileLink;
-  return show(address, label);
+  const show = mayLoad(address) ? (SHOWN[kind] ?? fileLink) : fileLink;
+  return show(address, label, size);
 }
 
-// A server that does not know its own address leaves it out of its links.
-function withServer(url) {
-  return String(url).startsWith("/") ? `${location.origin}${url}` : url;
+/** The whole address of an attachment, or null when it is not for the web. */
+export function addressOf(url) {
+  // A server that does not know its own address leaves it out of its links.
+  return webAddress(String(url).startsWith("/") ? `${location.origin}${url}` : url);
+}
+
+/** The address of an attachment that is a picture which the page may load, or null. */
+export function pictureOf({ url, kind }) {
+  const address = kind === "image" && url ? addressOf(url) : null;
+  return address && mayLoad(address) ? address : null;
+}
+
+function mayLoad(address) {
+  return address.startsWith("https:") || address.startsWith(`${location.origin}/`);
 }
 
 const SHOWN = {
-  image: (address, label) => link(address, picture(address, label)),
-  audio: (address, label) => player("audio", address, label),
-  video: (address, label) => player("video", address, label),
+  image: pictureLink,
+  audio: (address, label, size) => player("audio", address, label, size),
+  video: (address, label, size) => player("video", address, label, size),
 };
 
-function player(kind, src, label) {
-  return make(kind, { src, controls: true, preload: "none", "aria-label": label, class: "media" });
+// A picture that is not to be had, or that this browser cannot show, is still a file.
+function pictureLink(address, label, size) {
+  const image = picture(address, label, { onerror: () => anchor.replaceWith(fileLink(address, label, size)) });
+  const anchor = link(address, image);
+  anchor.classList.add("shown");
+  return anchor;
 }
 
-function fileLink(address, label) {
-  const anchor = link(address, make("bdi", {}, label));
+// Nothing of it is loaded before somebody wants to hear or see it.
+function player(kind, src, label, size) {
+  return make(
+    "figure",
+    { class: "player" },
+    make(kind, { src, controls: true, preload: "none", "aria-label": label, class: "media" }),
+    make("figcaption", {}, fileLink(src, label, size)),
+  );
+}
+
+function fileLink(address, label, size) {
+  const anchor = link(address, "");
   anchor.classList.add("attachment");
-  anchor.prepend(icon("file"));
+  anchor.append(...fileParts(label, size));
   return anchor;
+}
+
+/** What stands for a file that is not shown: its name, and its size (bytes) where that is known. */
+export function fileParts(name, size = null) {
+  const known = size ? make("span", { class: "attachment-size" }, sizeInWords(size)) : null;
+  return [icon("file"), make("span", {}, make("bdi", {}, name), " ", known)];
 }
 
 // Latitude and longitude, as the addresses of maps have them. The map itself is loaded only by whoever follows the link.
@@ -57,6 +91,6 @@ function webHost(address) {
 }
 
 /** An image in a message. */
-export function picture(src, alt) {
-  return make("img", { src, alt, loading: "lazy", class: "media" });
+export function picture(src, alt, more = {}) {
+  return make("img", { src, alt, loading: "lazy", class: "media", ...more });
 }

@@ -166,7 +166,8 @@ class TestOpening:
     async def test_nobody_is_online(self, stage: Stage, vendor: Vendor, wire: Wire, groups: dict[str, str]) -> None:
         vendor.groups = groups
         assert (await stage.request()).end_reason is EndReason.UNAVAILABLE
-        assert asked(wire, "start_chat") == []
+        await stage.until(lambda: not len(stage.backend._following._pollers))
+        assert actions(wire) == ["list_group_statuses"]  # and nobody looks for a chat that there cannot be
 
     async def test_a_group_that_does_not_exist(self, stage: Stage) -> None:
         assert (await stage.request(group="99")).end_reason is EndReason.UNAVAILABLE
@@ -254,6 +255,51 @@ class TestTheSecondChat:
         again = await stage.request(transcript=TRANSCRIPT)
         assert again.status is Status.QUEUED
         assert len(vendor.opened) == 1
+
+    async def test_a_chat_that_nobody_waits_for_is_ended(self, polling: Stage, vendor: Vendor, wire: Wire) -> None:
+        wire.hang_up(path="*/start_chat")
+        assert (await polling.request(transcript=TRANSCRIPT)).end_reason is EndReason.FAILED
+        await polling.until(lambda: not chat_of(vendor).thread.active)
+        await polling.until(lambda: not len(polling.backend._following._pollers))
+        wire.fail(503, path="*/start_chat")
+        assert (await polling.request("bob")).end_reason is EndReason.FAILED
+        await polling.until(lambda: not len(polling.backend._following._pollers))
+        assert len(asked(wire, "deactivate_chat")) == 1
+
+    async def test_a_chat_is_ended_though_another_agent_system_was_asked_then(
+        self, tmp_path: Path, vendor: Vendor, wire: Wire
+    ) -> None:
+        backends = {"livechat": section(wire.url), "desk": {}}
+        route = [{"to": "livechat"}, {"to": "desk"}]
+        async with on_stage(tmp_path, LiveChat, {}, secrets=SECRETS, backends=backends, route=route) as stage:
+            wire.hang_up(path="*/start_chat")
+            assert (await stage.request()).backend == "desk"
+            await stage.until(lambda: not chat_of(vendor).thread.active)
+
+    async def test_a_chat_that_was_being_opened_when_the_server_stopped_is_ended(
+        self, polling: Stage, vendor: Vendor, wire: Wire
+    ) -> None:
+        with wire.held("*/start_chat"):
+            opening = asyncio.create_task(polling.request())
+            await polling.until(lambda: vendor.chats)
+            await polling.down()
+            opening.cancel()
+        wire.fail(503, path="*/list_chats")
+        await polling.up()
+        assert await ended(polling) is EndReason.FAILED
+        await polling.until(lambda: not chat_of(vendor).thread.active)
+
+    async def test_a_chat_that_nobody_waited_for_goes_on_where_the_user_asks_again(
+        self, polling: Stage, vendor: Vendor, wire: Wire
+    ) -> None:
+        with wire.held("*/list_chats"):  # the look at what is left
+            wire.hang_up(path="*/start_chat")
+            assert (await polling.request(transcript=TRANSCRIPT)).end_reason is EndReason.FAILED
+        looks = len(asked(wire, "list_threads"))
+        assert (await polling.request(transcript=TRANSCRIPT)).status is Status.QUEUED
+        await polling.until(lambda: len(asked(wire, "list_threads")) > looks + 5)
+        assert chat_of(vendor).thread.active
+        assert not asked(wire, "deactivate_chat")
 
     async def test_a_chat_that_becomes_active_meanwhile(self, stage: Stage, vendor: Vendor) -> None:
         first = await talking(stage, vendor)
@@ -761,6 +807,7 @@ class TestWebhooks:
         self, stage: Stage, vendor: Vendor
     ) -> None:
         chat_id = (await talking(stage, vendor)).chat_id or ""
+        vendor.shows_whispers = True
         vendor.write(chat_id, "is she a VIP?", "W1", visibility="agents")
         chat = {"chat": vendor.shown_chat(chat_of(vendor))}
         edited = vendor.edit(chat_id, "W1", "she is a VIP")
@@ -942,6 +989,7 @@ class TestLooking:
     """Without webhooks; and, with them, what mends a lost one."""
 
     async def test_a_whole_chat(self, polling: Stage, vendor: Vendor) -> None:
+        vendor.shows_whispers = True
         handoff = await talking(polling, vendor)
         chat_id = handoff.chat_id or ""
         await polling.until(lambda: "utter_handoff_joined" in polling.notices())

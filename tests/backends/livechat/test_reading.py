@@ -225,7 +225,9 @@ class TestThreads:
     def test_the_newest_or_the_one_that_is_asked_for(self) -> None:
         assert reading.thread_in(payloads["list_threads"], None) == self.thread()
         assert reading.thread_in(payloads["list_threads"], "another") is None
-        assert reading.thread_in({}, None) is None
+        assert reading.thread_in({"threads": []}, None) is None
+        with pytest.raises(Malformed, match="threads is missing"):
+            reading.thread_in({}, None)
 
     def test_something_of_ours_is_found_by_its_id(self) -> None:
         assert reading.has_custom_id(self.thread(), "c1")

@@ -121,6 +121,7 @@ class Vendor:
         self.switched_on = False
         self.not_offered: set[str] = set()  #: webhooks that cannot be registered
         self.region: str | None = None  #: where it is, if not where it is asked first
+        self.shows_whispers = False  #: in threads, too
         self.headers: dict[str, str] = {}  #: more, of every answer of the API
         self.lives = 28_800  #: seconds, of a customer's token
         self.refuse: dict[str, list[No]] = {}  #: what the next calls of an action get
@@ -311,7 +312,10 @@ class Vendor:
         return {"threads": newest, "found_threads": len(chat.threads)}
 
     def _get_chat(self, customer: str, body: Json) -> Json:
-        chat = self._of(customer, body["chat_id"])
+        return self.shown_chat(self._of(customer, body["chat_id"]))
+
+    def shown_chat(self, chat: Chat) -> Json:
+        """A chat with its newest thread, as the customer sees it."""
         thread = self.shown(chat, chat.thread)
         return {"id": chat.id, "users": self._users(chat, hashed=True), "access": thread["access"], "thread": thread}
 
@@ -419,8 +423,8 @@ class Vendor:
     # -- what the API shows -------------------------------------------------------------------
 
     def shown(self, chat: Chat, thread: Thread) -> Json:
-        """A thread, as the customer sees it: no whispers, and the agents by their other ids."""
-        seen = [event for event in thread.events if event.get("visibility", "all") == "all"]
+        """A thread, as the customer sees it: without whispers, if nothing is wrong, and the agents by their other ids."""
+        seen = [each for each in thread.events if self.shows_whispers or each.get("visibility", "all") == "all"]
         return {
             "id": thread.id,
             "created_at": "2026-11-20T07:57:41.512000Z",

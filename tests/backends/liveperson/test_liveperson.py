@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -41,6 +42,7 @@ from tests.backends.liveperson.vendor import (
 )
 
 PUBLIC_URL = "https://bot.example.com"
+AT_MOST = 2.5  #: seconds that they wait for an answer, on average, before they switch the app off
 PNG = b"\x89PNG\r\n\x1a\n" + b"x" * 100
 
 payloads = Payloads(__file__)
@@ -257,6 +259,30 @@ async def test_a_user_who_comes_back_before_the_end_has_arrived_has_one_open_con
     stage.pass_time(60.0)
     await stage.until(stage.all_sent)
     assert [each.open for each in side.conversations.values()] == [False, True]
+
+
+async def test_a_conversation_that_nobody_waits_for_is_ended_after_a_crash(
+    stage: Stage, wire: Wire, side: LivePersonSide, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rasa_handoff.backends.liveperson.backend._LEFT_AFTER", 0.0)
+    assert (await stage.request("bob")).is_open
+    with wire.held(f"POST {SEND}"):
+        opening = asyncio.create_task(stage.request(transcript=(Line(who="user", text="a person", at=1.0),)))
+        await stage.until(lambda: len(side.conversations) == 2)
+        await stage.until(lambda: wire.taken("POST", SEND))
+        for task in asyncio.all_tasks():
+            if getattr(task.get_coro(), "__qualname__", "") in ("Opening._ask_each", "LivePerson.open"):
+                task.cancel()  # in the middle of it, as by a kill
+        await asyncio.gather(opening, return_exceptions=True)
+    await stage.restart()
+    assert (await stage.handoff()).end_reason is EndReason.FAILED
+    bobs, anns = side.conversations.values()
+    await stage.until(lambda: not anns.open)
+    await stage.until(stage.backend._tidying.done)
+    await stage.restart()
+    await stage.until(stage.backend._tidying.done)
+    assert bobs.open
+    assert len([each for each in side.sent() if each["type"] == "cm.UpdateConversationField"]) == 1
 
 
 # Tokens
@@ -636,13 +662,26 @@ async def test_the_answer_does_not_wait_for_anybody(stage: Stage, wire: Wire, si
     wire.stall(60.0, times=20)
     for number in range(5):
         await stage.say(f"line {number}")
-    began = time.monotonic()
     for number in range(5):
-        assert (await tell(stage, messages(side.text(chat, f"answer {number}", number)))).status == 200
-        assert (await tell(stage, states(side.state(chat, AGENT)))).status == 200
-    assert time.monotonic() - began < 20
+        for call in (messages(side.text(chat, f"answer {number}", number)), states(side.state(chat, AGENT))):
+            began = time.monotonic()
+            assert (await tell(stage, call)).status == 200
+            assert time.monotonic() - began < AT_MOST
     assert (await stage.handoff()).status is Status.ACTIVE
     wire.calm()
+
+
+async def test_the_answer_does_not_wait_for_a_database_that_hangs(stage: Stage, side: LivePersonSide) -> None:
+    chat = await talking(stage, side)
+    hanging = threading.Event()
+    stage.runtime.store._writer.apart(lambda connection: hanging.wait(30.0))
+    call = messages(side.text(chat, "hello", 0))
+    began = time.monotonic()
+    assert (await tell(stage, call)).status == 503
+    assert time.monotonic() - began < AT_MOST
+    hanging.set()
+    assert (await tell(stage, call)).status == 200
+    await stage.until(lambda: stage.heard() == ["hello"])
 
 
 @pytest.mark.parametrize("scheme", ["sha1", "sha256"])

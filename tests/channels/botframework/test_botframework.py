@@ -92,6 +92,20 @@ async def test_an_edited_message_is_marked_and_comes_once_for_each_change(line: 
     assert await line.bot_heard(USER) == []
 
 
+async def test_what_a_user_has_deleted_agents_read_of_as_often_as_they_do_it(line: Line) -> None:
+    deleted = PAYLOADS["deleted"]
+    back = {**PAYLOADS["edited"], "timestamp": "2016-10-19T20:19:00Z", "text": "Haircut on Saturday"}
+    await started(line)
+    for payload in (deleted, deleted, back, {**deleted, "timestamp": "2016-10-19T20:20:00Z"}):
+        assert (await hook(line, payload))[0] == 200
+    await hook(line, {**deleted, "id": "what the bot was told"})
+    await hook(line, {**PAYLOADS["message"], "id": "another", "text": "the last"})
+    gone = "🗑 The user has deleted a message."
+    await line.heard(5)
+    said = [each.text for each in line.agents.got]
+    assert said == ["Haircut on Saturday", gone, "✎ Haircut on Saturday", gone, "the last"]
+
+
 async def test_an_edit_without_a_handoff_is_nothing_to_the_bot(line: Line) -> None:
     """As it is without the plugin."""
     assert (await hook(line, PAYLOADS["edited"]))[0] == 200

@@ -9,6 +9,7 @@ import pytest
 
 from rasa_handoff.channels import facebook_personas
 from rasa_handoff.channels.facebook import Facebook
+from rasa_handoff.channels.notes import ANEW
 from rasa_handoff.events import AgentMessage
 from rasa_handoff.model import Attachment, Person
 from rasa_handoff.testing.wire import Asked, Wire
@@ -58,6 +59,32 @@ async def test_another_agent_has_another(line: Line, wire: Wire) -> None:
     assert ("I am Cy", f"persona-{'Cy' * 25}") in said(wire)  # Meta takes names of 50 characters
 
 
+async def test_not_all_are_in_mind_and_none_is_made_twice(
+    line: Line, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(facebook_personas, "REMEMBERED", 2)
+    wire.respond("POST", MADE, lambda asked: (200, {"id": f"persona-{asked.json['name']}"}))
+    handoff = await line.hand_over(USER)
+    for name in ("Ed", "Flo", "Gus", "Ed", "Flo"):
+        agent = Person(name=name, avatar_url=f"https://desk.test/{name}.png")
+        await line.happen(AgentMessage(chat_id=handoff.id, agent=agent, text=f"I am {name}"))
+    await line.gone(handoff)
+    assert [each["name"] for each in personas(wire)] == ["Ed", "Flo", "Gus"]
+    assert said(wire)[-1] == ("I am Flo", "persona-Flo")
+    assert len(channel(line).personas._known) == 2
+
+
+async def test_not_all_that_were_refused_are_in_mind(line: Line, wire: Wire, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(facebook_personas, "REMEMBERED", 2)
+    wire.when("POST", MADE, 400, {"error": {"code": 100}})
+    handoff = await line.hand_over(USER)
+    for number in range(3):
+        agent = Person(name="Bo", avatar_url=f"https://desk.test/bo.png?signed={number}")
+        await line.happen(AgentMessage(chat_id=handoff.id, agent=agent, text="Hi"))
+    await line.gone(handoff)
+    assert len(channel(line).personas._not_before) == 2
+
+
 @pytest.mark.parametrize("agent", [Person(name="Di", id="di"), None])
 async def test_who_has_no_picture_has_none(line: Line, wire: Wire, agent: Person | None) -> None:
     handoff = await line.ask_for_an_agent(USER)
@@ -78,7 +105,7 @@ async def test_where_meta_makes_none_the_page_speaks_and_does_not_ask_each_time(
     assert said(wire)[-2:] == [("one", None), ("two", None)]
     assert len(personas(wire)) == 1
     wire.when("POST", MADE, body={"id": "persona-1"})
-    channel(line).personas._now = lambda: time.time() + facebook_personas.ANEW
+    channel(line).personas._now = lambda: time.time() + ANEW
     await line.reply(handoff, "three")
     assert said(wire)[-1] == ("three", "persona-1")
 

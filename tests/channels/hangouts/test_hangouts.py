@@ -20,6 +20,7 @@ from rasa.core.agent import Agent
 from rasa.core.channels.hangouts import HangoutsInput
 
 from rasa_handoff.channels import settings_models
+from rasa_handoff.channels.verbatim import JOINER
 from rasa_handoff.errors import ConfigError
 from rasa_handoff.model import Attachment, AttachmentKind, Button, Card
 from rasa_handoff.settings import read_section
@@ -163,7 +164,8 @@ async def test_an_agent_writes_into_the_thread_also_after_a_restart(line: Line, 
     handoff = await started(line)
     line.channels._made.clear()
     await line.reply(handoff, "Hi")
-    assert posts(internet)[-1] == {"text": "*Bo*: Hi", "thread": {"name": THREAD}}
+    said = {"text": "**Bo**: Hi", "markupSyntax": "MARKUP_SYNTAX_MARKDOWN"}
+    assert posts(internet)[-1] == {**said, "thread": {"name": THREAD}}
     query = internet.taken("POST", POSTED)[-1].query
     assert query["messageReplyOption"] == "REPLY_MESSAGE_FALLBACK_TO_NEW_THREAD"
 
@@ -191,7 +193,7 @@ async def test_pictures_buttons_and_cards_have_googles_own_form(line: Line, inte
         cards=(Card(title="Blue", text="A bike", image_url="https://a.test/b.png", url="https://a.test/b"),),
     )
     question, image, file, card = posts(internet)[-4:]
-    assert question["text"] == "*Bo*: Sure?"
+    assert question["text"] == "**Bo**: Sure?"
     yes, read = widgets(question)[0]["buttonList"]["buttons"]
     assert yes["onClick"]["action"] == {"function": "/affirm", "parameters": [{"key": "title", "value": "Yes"}]}
     assert read["onClick"] == {"openLink": {"url": "https://a.test"}}
@@ -199,6 +201,22 @@ async def test_pictures_buttons_and_cards_have_googles_own_form(line: Line, inte
     assert widgets(file)[0]["decoratedText"]["text"] == "bill.pdf"
     assert widgets(file)[0]["decoratedText"]["onClick"] == {"openLink": {"url": "https://a.test/bill.pdf"}}
     assert [list(each) for each in widgets(card)] == [["image"], ["textParagraph"], ["buttonList"]]
+
+
+async def test_what_an_agent_typed_is_read_as_it_is_and_calls_nobody(line: Line, internet: Internet) -> None:
+    handoff = await started(line)
+    typed = "1. *Not* bold\n# <users/all> see https://a.test/_x_ &lt;"
+    await line.reply(handoff, typed, cards=(Card(title="Blue", text="<b>A</b> bike"),))
+    text, card = posts(internet)[-2:]
+    assert text["text"] == (f"**Bo**: 1\\. \\*Not\\* bold  \n\\# \\<{JOINER}users/all> see <https://a.test/_x_> \\&lt;")
+    assert widgets(card)[0]["textParagraph"]["text"] == "&lt;b&gt;A&lt;/b&gt; bike"
+
+
+async def test_the_owners_own_words_may_have_markup(line: Line, internet: Internet) -> None:
+    """In the syntax that the app is set to, as all that the bot says."""
+    await started(line)
+    assert posts(internet)
+    assert not any("markupSyntax" in each for each in posts(internet))
 
 
 async def test_a_notification_says_what_is_on_a_card(line: Line, internet: Internet) -> None:
@@ -224,7 +242,7 @@ async def test_what_google_chat_does_not_show_can_be_read(line: Line, internet: 
     picture = Attachment(url="http://a.test/cat.png", kind="image", name="cat.png")
     await line.reply(handoff, "Sure?", buttons=(site,), attachments=(picture,), cards=(Card(title="Blue"),))
     texts = [each["text"] for each in posts(internet) if "cardsV2" not in each]
-    assert texts[-3:] == ["*Bo*: Sure?\n- Site: http://a.test", "cat.png: http://a.test/cat.png", "Blue"]
+    assert texts[-4:] == ["**Bo**: Sure?", "\\- Site: <http://a.test>", "cat.png: <http://a.test/cat.png>", "Blue"]
     assert await line.dead() == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -11,11 +12,12 @@ import pytest_asyncio
 from rasa.core.agent import Agent
 from rasa.core.channels.mattermost import MattermostInput
 
+from rasa_handoff.channels import service
 from rasa_handoff.channels.mattermost import Mattermost
 from rasa_handoff.channels.verbatim import JOINER
 from rasa_handoff.model import Attachment, Button, Card
 from rasa_handoff.testing.payloads import Payloads
-from rasa_handoff.testing.wire import Wire
+from rasa_handoff.testing.wire import Asked, Wire
 from tests.channels.line import Line
 
 PAYLOADS = Payloads(__file__)
@@ -47,7 +49,7 @@ async def started(line: Line, name: str = "post") -> Any:
 def posts(wire: Wire) -> list[dict[str, Any]]:
     asked = wire.taken("POST", "/api/v4/posts")
     assert all(each.headers["authorization"] == f"Bearer {TOKEN}" for each in asked)
-    return [each.json for each in asked]
+    return [{name: value for name, value in each.json.items() if name != "pending_post_id"} for each in asked]
 
 
 async def test_a_text_reaches_the_agent_without_the_trigger_word(line: Line) -> None:
@@ -63,11 +65,36 @@ async def test_files_reach_the_agent_and_no_word_is_lost(line: Line, wire: Wire)
     (message,) = line.agents.got
     assert message.text == "my receipt"
     first, second = message.attachments
+    wire.asked.clear()
     assert (await line.download(first.url))[:2] == (200, b"%PDF")
     (asked,) = wire.taken("GET")
     assert asked.path == "/api/v4/files/znana1194jfkbfowhpcq68ncgo"
     assert asked.headers["authorization"] == f"Bearer {TOKEN}"
     assert TOKEN not in first.url + second.url
+
+
+async def test_files_have_the_names_and_kinds_that_mattermost_knows(line: Line, wire: Wire) -> None:
+    """Its webhooks say only that there are some; what it does not say of one holds up none."""
+    receipt = {"id": "znana1194jfkbfowhpcq68ncgo", "name": "receipt.jpg", "mime_type": "image/jpeg"}
+    wire.when("GET", "/api/v4/files/*/info", 404, {"id": "app.file_info.get.app_error"})
+    wire.when("GET", f"/api/v4/files/{receipt['id']}/info", body=receipt)
+    await started(line, "post_with_files")
+    (message,) = line.agents.got
+    found = [(each.kind, each.name, each.mime) for each in message.attachments]
+    assert found == [("image", "receipt.jpg", "image/jpeg"), ("file", None, None)]
+    assert {each.headers["authorization"] for each in wire.taken("GET")} == {f"Bearer {TOKEN}"}
+
+
+async def test_what_mattermost_is_long_in_saying_does_not_hold_a_message_up(
+    line: Line, wire: Wire, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "DESCRIBING", 0.2)
+    wire.stall(5.0, times=2, path="GET /api/v4/files/*")
+    begun = time.monotonic()
+    await started(line, "post_with_files")
+    assert time.monotonic() - begun < 4.0
+    (message,) = line.agents.got
+    assert (message.text, len(message.attachments)) == ("my receipt", 2)
 
 
 async def test_a_forged_webhook_does_not_choose_what_the_server_is_asked_for(line: Line, wire: Wire) -> None:
@@ -135,10 +162,33 @@ async def test_what_an_agent_typed_is_read_as_it_is_and_calls_nobody(line: Line,
         cards=(Card(title="Blue", text="*A* bike for @here"),),
     )
     text, card = posts(wire)[-2:]
-    assert text["message"] == (
-        f"**Bo**: 1\\. \\*Not\\* bold\\_ @{JOINER}all, see https://a.test/_x_\n\\# no heading"
-    )
+    assert text["message"] == (f"**Bo**: 1\\. \\*Not\\* bold\\_ @{JOINER}all, see https://a.test/_x_\n\\# no heading")
     assert card["props"]["attachments"][0]["text"] == f"\\*A\\* bike for @{JOINER}here"
+
+
+async def test_what_is_tried_again_has_the_same_name_and_so_comes_once(line: Line, wire: Wire) -> None:
+    """Also a file, which is another one once it is uploaded again; and parts of one message have names of their own."""
+    handoff = await started(line)
+    file = may_be_had(line, wire)
+    wire.hang_up(path="/api/v4/posts")
+    await line.reply(handoff, "once")
+    wire.hang_up(path="/api/v4/posts")
+    await line.reply(handoff, attachments=(file, file))
+    texts, first, second = (
+        {each.json["pending_post_id"] for each in asked}
+        for asked in (posted(wire, "once"), uploads(wire)[:2], uploads(wire)[2:])
+    )
+    assert (len(posted(wire, "once")), len(uploads(wire))) == (2, 3)
+    assert [len(each) for each in (texts, first, second)] == [1, 1, 1]
+    assert len(texts | first | second) == 3
+
+
+def posted(wire: Wire, text: str) -> list[Asked]:
+    return [each for each in wire.taken("POST", "/api/v4/posts") if text in each.json["message"]]
+
+
+def uploads(wire: Wire) -> list[Asked]:
+    return [each for each in wire.taken("POST", "/api/v4/posts") if "file_ids" in each.json]
 
 
 async def test_a_long_text_comes_in_pieces_that_fit(line: Line, wire: Wire) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ import pytest_asyncio
 from rasa.core.agent import Agent
 from rasa.core.channels.rocketchat import RocketChatInput
 
+from rasa_handoff.channels.notes import ANEW
+from rasa_handoff.channels.verbatim import JOINER
 from rasa_handoff.model import Attachment, Button, Card
 from rasa_handoff.testing.payloads import Payloads
 from rasa_handoff.testing.wire import Asked, Wire
@@ -178,6 +181,11 @@ async def test_without_the_permission_for_names_the_message_comes_all_the_same(l
     said = [(each["text"], "alias" in each) for each in posts(wire) if each["text"] in ("one", "two")]
     assert said == [("one", True), ("one", False), ("two", False)]
     assert await line.dead() == []
+    rocket = line.channels.named("rocketchat")
+    rocket.around = replace(rocket.around, now=lambda: time.time() + ANEW)
+    wire.when("POST", POSTED, body={"success": True})  # the permission is there
+    await line.reply(handoff, "three")
+    assert posts(wire)[-1]["alias"] == "Bo"
 
 
 async def test_files_buttons_and_cards_have_rocket_chats_own_form(line: Line, wire: Wire) -> None:
@@ -207,14 +215,30 @@ async def test_files_buttons_and_cards_have_rocket_chats_own_form(line: Line, wi
     }
 
 
+async def test_what_an_agent_typed_is_read_as_it_is_and_calls_nobody(line: Line, wire: Wire) -> None:
+    """As Rocket.Chat's own parser reads it, see SOURCE.md."""
+    handoff = await started(line)
+    await line.reply(
+        handoff,
+        "1. *Not* bold, snake_case, _x_ @all\n# no heading\n- no list\n> no quote ||s|| [a](b) https://a.test/_x_*y*",
+        cards=(Card(title="Blue", text="*A* bike for @here"),),
+    )
+    text, card = posts(wire)[-2:]
+    assert text["text"] == (
+        f"1\\. \\*Not\\* bold, snake_case, \\_x\\_ @{JOINER}all\n\\# no heading\n{JOINER}- no list\n{JOINER}> no quote "
+        f"|{JOINER}|s|{JOINER}| [a]{JOINER}(b) https://a.test/_x_*y \\*"
+    )
+    assert card["attachments"][0]["text"] == f"\\*A\\* bike for @{JOINER}here"
+
+
 async def test_the_rate_limiter_says_until_when_to_wait(line: Line, wire: Wire) -> None:
     handoff = await started(line)
-    until = int((time.time() + 3) * 1000)
-    wire.fail(429, path=POSTED, X_RateLimit_Reset=str(until))
+    begun, until = time.monotonic(), time.time() + 3
+    wire.fail(429, path=POSTED, X_RateLimit_Reset=str(int(until * 1000)))
     await line.reply(handoff, "patience")
     refused, taken = [each for each in wire.asked if each.path == POSTED][-2:]
     assert (refused.taken, taken.json["text"]) == (False, "patience")
-    assert taken.at * 1000 > until - 200
+    assert taken.at - begun > 2.8
 
 
 async def test_what_will_never_work_is_put_aside_with_its_reason(line: Line, wire: Wire) -> None:

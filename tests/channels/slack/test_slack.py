@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
@@ -19,6 +20,7 @@ import pytest_asyncio
 from rasa.core.agent import Agent
 from rasa.core.channels.slack import SlackInput
 
+from rasa_handoff.channels.notes import ANEW
 from rasa_handoff.channels.slack import messages
 from rasa_handoff.model import Attachment, Button, Card
 from rasa_handoff.testing.payloads import Payloads
@@ -266,6 +268,20 @@ async def test_an_edit_without_a_handoff_is_nothing_to_the_bot(line: Line) -> No
     assert await line.bot_heard(USER) == []
 
 
+async def test_what_a_user_has_deleted_agents_read_of_once(line: Line) -> None:
+    """Of what they have read, and of no more: what the bot was told, or another wrote, is not theirs."""
+    await line.hand_over(USER)
+    first, deleted = event("message_im", text="Hello", ts="1355517523.000005"), PAYLOADS["message_deleted"]
+    another = event("message_deleted", deleted_ts="1.1", ts="1.2")
+    by_the_bot = event("message_deleted", previous_message={"user": "U0", "bot_id": "B1", "ts": "1355517523.000005"})
+    for payload in (another, first, by_the_bot, deleted, deleted):
+        assert (await hook(line, payload))[0] < 300
+    await hook(line, event("message_im", text="the last", ts="9.9"))
+    await line.heard(3)
+    assert [each.text for each in line.agents.got] == ["Hello", "🗑 The user has deleted a message.", "the last"]
+    assert await line.bot_heard(USER) == []
+
+
 @threaded
 async def test_an_edit_in_a_thread_that_is_a_conversation_is_part_of_it(line: Line) -> None:
     await line.hand_over(f"{USER}_{CHANNEL}_{THREAD}")
@@ -331,6 +347,11 @@ async def test_without_the_scope_for_names_the_message_comes_all_the_same(line: 
     texts = [(each["text"], "username" in each) for each in posted(internet) if each["text"] in ("one", "two")]
     assert texts == [("one", True), ("one", False), ("two", False)]
     assert await line.dead() == []
+    slack = line.channels.named("slack")
+    slack.around = replace(slack.around, now=lambda: time.time() + ANEW)
+    internet.respond("POST", "/api/chat.postMessage", answer)  # the scope is there
+    await line.reply(handoff, "three")
+    assert "username" in posted(internet)[-1]
 
 
 async def test_buttons_cards_and_files_have_slacks_own_form(line: Line, internet: Internet) -> None:
@@ -347,16 +368,39 @@ async def test_buttons_cards_and_files_have_slacks_own_form(line: Line, internet
         cards=(Card(title="Blue", text="A bike", image_url="https://a.test/b.png", url="https://a.test/b"),),
     )
     question, image, file, card = [each for each in posted(internet) if each.get("username") == "Bo"]
-    section, actions = blocks(question)
-    assert section["text"]["text"] == "Sure?"
+    text, actions = blocks(question)
+    assert elements(text) == [{"type": "text", "text": "Sure?"}]
     assert [(each["text"]["text"], each.get("value"), each.get("url")) for each in actions["elements"]] == [
         ("Yes", "/affirm", None),
         ("Read", None, "https://a.test"),
     ]
     assert blocks(image)[0]["image_url"] == "https://a.test/cat.png"
     assert file["text"] == "<https://a.test/bill.pdf|bill.pdf>"
-    assert [each["type"] for each in blocks(card)] == ["section", "image"]
-    assert blocks(card)[0]["text"]["text"] == "<https://a.test/b|*Blue*>\nA bike"
+    headline, text, picture = blocks(card)
+    assert headline["text"]["text"] == "<https://a.test/b|*Blue*>"
+    assert elements(text) == [{"type": "text", "text": "A bike"}]
+    assert picture["type"] == "image"
+
+
+async def test_what_an_agent_typed_is_read_as_it_is_and_calls_nobody(line: Line, internet: Internet) -> None:
+    handoff = await line.hand_over(USER)
+    typed = "*Not* bold & <!channel>: see https://a.test/_x_?b=1&c=2."
+    await line.reply(handoff, typed, cards=(Card(title="", text=typed),))
+    for said in posted(internet)[-2:]:
+        (block,) = blocks(said)
+        assert elements(block) == [
+            {"type": "text", "text": "*Not* bold & <!channel>: see "},
+            {"type": "link", "url": "https://a.test/_x_?b=1&c=2"},
+            {"type": "text", "text": "."},
+        ]
+        assert "&lt;!channel&gt;" in said["text"]  # where blocks are not shown
+
+
+async def test_the_owners_own_words_may_have_markup(line: Line, internet: Internet) -> None:
+    """As they have it in all that the bot says."""
+    await line.hand_over(USER)
+    await line.until(lambda: posted(internet))
+    assert not any("blocks" in each for each in posted(internet))
 
 
 async def test_all_of_a_card_can_be_read(line: Line, internet: Internet) -> None:
@@ -364,10 +408,19 @@ async def test_all_of_a_card_can_be_read(line: Line, internet: Internet) -> None
     lines = [f"gear {number}" for number in range(1, 1001)]
     await line.reply(handoff, cards=(Card(title="Blue", text="\n".join(lines)), Card(title="", text="No title")))
     long, untitled = [each for each in posted(internet) if each.get("username") == "Bo"]
-    shown = [each["text"]["text"] for each in blocks(long)]
+    headline, *texts = blocks(long)
+    shown = [headline["text"]["text"], *(elements(each)[0]["text"] for each in texts)]
     assert max(map(len, shown)) <= messages.LONGEST_TEXT
     assert "\n".join(shown).splitlines() == long["text"].splitlines() == ["*Blue*", *lines]
-    assert [each["text"]["text"] for each in blocks(untitled)] == [untitled["text"]] == ["No title"]
+    (text,) = blocks(untitled)
+    assert elements(text) == [{"type": "text", "text": untitled["text"]}] == [{"type": "text", "text": "No title"}]
+
+
+def elements(block: dict[str, Any]) -> list[dict[str, Any]]:
+    """What a text that has no markup is made of."""
+    (section,) = block["elements"]
+    assert (block["type"], section["type"]) == ("rich_text", "rich_text_section")
+    return list(section["elements"])
 
 
 def blocks(said: dict[str, Any]) -> list[dict[str, Any]]:

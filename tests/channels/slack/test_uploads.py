@@ -10,6 +10,7 @@ from urllib.parse import parse_qs
 
 import pytest
 
+from rasa_handoff.channels.notes import ANEW
 from rasa_handoff.channels.slack import uploads
 from rasa_handoff.channels.slack.channel import Slack
 from rasa_handoff.model import Attachment, Handoff
@@ -21,6 +22,7 @@ from tests.channels.slack.test_slack import line as line  # the fixture
 from tests.internet import Internet
 
 PLACE, DONE, INFO = "/api/files.getUploadURLExternal", "/api/files.completeUploadExternal", "/api/files.info"
+SHARED = {"ok": True, "file": {"id": "F1", "shares": {"private": {DM: [{"ts": "1.1"}]}}}}
 MISSING = {"ok": False, "error": "missing_scope", "needed": "files:write", "provided": "chat:write"}
 
 
@@ -35,7 +37,7 @@ def slack_takes_files(line: Line, internet: Internet) -> None:
     place = {"ok": True, "upload_url": "https://files.slack.com/upload/v1/secret", "file_id": "F1"}
     for method in ("GET", "POST"):
         internet.when(method, PLACE, body=place)
-        internet.when(method, INFO, body={"ok": True, "file": {"id": "F1", "shares": {}}})
+        internet.when(method, INFO, body=SHARED)
     internet.when("POST", "/upload/v1/*", body=b"OK - 15")
     internet.when("POST", DONE, body={"ok": True, "files": [{"id": "F1", "title": "bill.pdf"}]})
     serve(internet, channel(line).uploads._files)
@@ -112,7 +114,7 @@ async def test_without_the_scope_files_come_as_links_and_slack_is_not_asked_each
     await line.reply(handoff, attachments=(FILM,))
     assert links(internet) == [f"<{each.url}|{each.name}>" for each in (BILL, SONG, FILM)]
     assert len(asked(internet, PLACE)) == 1
-    channel(line).uploads._now = lambda: time.time() + uploads.ANEW
+    channel(line).uploads._now = lambda: time.time() + ANEW
     slack_takes_files(line, internet)
     await line.reply(handoff, attachments=(BILL,))
     assert len(asked(internet, DONE)) == 1
@@ -160,6 +162,34 @@ async def test_a_picture_that_slack_cannot_load_is_uploaded(line: Line, internet
     await line.reply(handoff, attachments=(Attachment(url=f"https://{HOST}/cat.webp", kind="image"),))
     assert [each["filename"] for each in asked(internet, PLACE)] == ["cat.webp"]
     assert len(asked(internet, DONE)) == 1
+
+
+async def test_what_is_said_behind_a_file_comes_behind_it(line: Line, internet: Internet) -> None:
+    """Slack shows a file only a while after it was shared."""
+    handoff = await started(line, internet)
+    looks = iter([{"ok": True, "file": {"id": "F1", "shares": {}}}, SHARED])
+    for method in ("GET", "POST"):
+        internet.respond(method, INFO, lambda asked: (200, next(looks)))
+    await line.reply(handoff, attachments=(BILL,))
+    await line.reply(handoff, "There it is")
+    order = [each.path for each in internet.asked_of("slack.com")][-4:]
+    assert order == [DONE, INFO, INFO, "/api/chat.postMessage"]
+
+
+@pytest.mark.parametrize(
+    "told", [{"ok": True, "file": {"id": "F1", "shares": {}}}, {"ok": False, "error": "ratelimited"}]
+)
+async def test_a_file_that_slack_is_long_in_showing_holds_nothing_up(
+    line: Line, internet: Internet, monkeypatch: pytest.MonkeyPatch, told: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(uploads, "SHOWN_IN", 0.1)
+    handoff = await started(line, internet)
+    for method in ("GET", "POST"):
+        internet.when(method, INFO, body=told)
+    await line.reply(handoff, attachments=(BILL,))
+    await line.reply(handoff, "There it is")
+    assert posted(internet)[-1]["text"] == "There it is"
+    assert (len(asked(internet, DONE)), links(internet), await line.dead()) == (1, [], [])
 
 
 async def test_slack_too_busy_for_a_file_is_asked_again(line: Line, internet: Internet) -> None:

@@ -14,7 +14,9 @@ from rasa.core.agent import Agent
 from rasa.core.channels.twilio import TwilioInput
 
 from rasa_handoff.channels import twilio
-from rasa_handoff.media import Media, MediaFile, unshown
+from rasa_handoff.channels.twilio import LONGEST_TEXT
+from rasa_handoff.media import OURS, Media, MediaFile, file_name, unshown
+from rasa_handoff.model import new_id
 from rasa_handoff.store import handoffs
 from rasa_handoff.testing.wire import Wire
 from tests.channels.line import Line
@@ -160,6 +162,17 @@ async def test_nothing_of_the_account_is_in_a_link(line: Line, wire: Wire) -> No
     url = await link_to(line, wire)
     assert TOKEN not in url
     assert TOKEN not in str(line.runtime.media.file(url.rpartition("/")[0].rpartition("/")[2]))
+
+
+@pytest.mark.parametrize("letter", ["x", "ä", "書", "🚲", '"'])
+def test_a_link_fits_into_a_text_message_whatever_the_file_is_called(letter: str) -> None:
+    media = Media(lambda: "secret", "https://rasa.customers.example.com:8443", 60.0, lambda: 0.0)
+    name = file_name(f"{letter * 200}.pdf")
+    file = MediaFile(channel=OURS, handoff_id=new_id(), reference={"file": new_id()}, name=name, mime="application/pdf")
+    url = media.url(file, ours=True) or ""
+    assert len(url) <= LONGEST_TEXT
+    assert url.endswith(".pdf")
+    assert media.behind(url) == file
 
 
 def test_without_a_public_address_only_our_own_pages_get_a_link() -> None:

@@ -54,6 +54,25 @@ async def test_a_file_without_a_text_comes_too(line: Line, wire: Wire, payload: 
     assert (message.text, [each.kind for each in message.attachments]) == ("", [kind])
 
 
+async def test_a_link_stays_whole_or_the_agent_is_told(line: Line, wire: Wire) -> None:
+    handoff = await line.hand_over(USER)
+    wire.respond("POST", f"{MESSAGES}.json", refuse_files)
+    long, longer = (f"https://a.test/{'x' * length}" for length in (1580, 1600))
+    bill = Attachment(url=long, name="the bill of last month.pdf")
+    await line.reply(handoff, attachments=(bill,))
+    assert [each["Body"] for each in sent(wire)[-2:]] == ["the bill of last month.pdf:", long]
+    assert await line.dead() == []
+    await line.reply(handoff, attachments=(Attachment(url=longer),))
+    (dead,) = await line.dead()
+    assert dead == "twilio: the link to the file is too long for a message (1,615 characters; 1,600 are the most)"
+
+
+def refuse_files(asked: Asked) -> tuple[int, Any]:
+    if "MediaUrl" in fields(asked):
+        return 400, {"code": 21620, "message": "Invalid media URL(s)"}
+    return (201, {"sid": "SM1"}) if len(fields(asked)["Body"]) <= 1600 else (400, {"code": 21617})
+
+
 async def test_without_a_handoff_rasa_does_what_it_does(line: Line, wire: Wire) -> None:
     assert await form(line, wire, "mms_alone") == 500
     assert await form(line, wire, "sms") == 204

@@ -85,6 +85,40 @@ async def test_a_file_is_had_with_the_bots_token(line: Line, internet: Internet,
     assert TOKEN not in attachment.url
 
 
+@pytest.mark.parametrize(
+    ("disposition", "name"),
+    [
+        ('attachment; filename="at&t park.jpg"', "at&t park.jpg"),
+        ("attachment; filename*=UTF-8''R%C3%A4der.jpg", "Räder.jpg"),
+        ("", None),
+    ],
+)
+async def test_a_file_has_the_name_and_the_kind_that_webex_knows(
+    line: Line, internet: Internet, disposition: str, name: str | None
+) -> None:
+    """Without being fetched: https://developer.webex.com/docs/api/guides/message-attachments."""
+    told = {"Content-Type": "image/jpeg", **({"Content-Disposition": disposition} if disposition else {})}
+    internet.respond("HEAD", "/v1/contents/*", lambda asked: (200, b"", told))
+    await line.hand_over(ROOM)
+    await line.hook(PAYLOADS["file"])
+    (message,) = await line.heard()
+    (attachment,) = message.attachments
+    assert (attachment.kind, attachment.name, attachment.mime) == ("image", name, "image/jpeg")
+    (asked,) = internet.taken("HEAD")
+    assert asked.headers["authorization"] == f"Bearer {TOKEN}"
+    assert internet.taken("GET", "/v1/contents/*") == []
+
+
+async def test_a_file_that_webex_looks_through_for_viruses_is_a_file_all_the_same(
+    line: Line, internet: Internet
+) -> None:
+    internet.when("HEAD", "/v1/contents/*", 423)
+    await line.hand_over(ROOM)
+    await line.hook(PAYLOADS["file"])
+    (message,) = await line.heard()
+    assert [(each.kind, each.name) for each in message.attachments] == [("file", None)]
+
+
 @pytest.mark.parametrize("url", ["https://evil.example/v1/contents/1", "https://webexapis.com/v1/people"])
 async def test_the_token_gets_files_of_webexs_and_nothing_else(line: Line, internet: Internet, url: str) -> None:
     forged = {**PAYLOADS["file"], "data": {**PAYLOADS["file"]["data"], "files": [url]}}
@@ -176,6 +210,26 @@ async def test_they_are_lists_where_webex_does_not(line: Line, internet: Interne
     assert content(link) == (["Bo: There:"], [READ])
 
 
+async def test_what_an_agent_typed_is_read_as_it_is(line: Line, internet: Internet) -> None:
+    """On a card it would be Markdown; and nobody could follow a link in it."""
+    internet.when("GET", "/v1/webhooks", body=PAYLOADS["webhooks"])
+    handoff = await started(line)
+    typed = "1. *Not* bold, see https://a.test/_x_"
+    await line.reply(handoff, typed, buttons=BUTTONS, cards=(Card(title="*Blue*", text=typed),))
+    question, card = posts(internet)[-2:]
+    shown = r"\*Not\* bold, see [https://a.test/_x_](https://a.test/_x_)"
+    assert question["text"] == f"Bo: {typed}\n- Yes\n- Read: https://a.test"
+    assert content(question)[0] == [f"Bo: 1. {shown}"]
+    assert content(card)[0] == [r"\*Blue\*", rf"1\. {shown}"]
+
+
+async def test_what_is_no_card_is_no_markdown(line: Line, internet: Internet) -> None:
+    internet.when("GET", "/v1/webhooks", body={"items": []})
+    handoff = await started(line)
+    await line.reply(handoff, "*Sure*?", buttons=BUTTONS[:1])
+    assert posts(internet)[-1]["text"] == "Bo: *Sure*?\n- Yes"
+
+
 async def test_more_buttons_than_fit_on_a_card_are_on_the_next(line: Line, internet: Internet) -> None:
     internet.when("GET", "/v1/webhooks", body=PAYLOADS["webhooks"])
     handoff = await started(line)
@@ -217,13 +271,30 @@ async def test_what_webex_does_not_know_was_never_pressed(line: Line, internet: 
     assert [each.text for each in await line.heard()] == ["matt@example.com: the text of message-1"]
 
 
-async def test_without_a_handoff_what_is_pressed_is_nobodys(line: Line, internet: Internet) -> None:
+async def test_without_a_handoff_what_is_pressed_is_the_bots(line: Line, internet: Internet) -> None:
+    """Rasa's channel by itself takes the press for a message, which Webex does not know."""
     webex_knows_what_was_pressed(internet)
-    assert (await line.hook(PAYLOADS["pressed"]))[0] == 500  # as without us
-    assert await line.bot_heard(ROOM) == []
+    assert (await line.hook(PAYLOADS["pressed"]))[0] == 200
+    assert await line.bot_heard(ROOM) == ["/affirm"]
     await line.hand_over(ROOM)
     await line.hook(PAYLOADS["message"])
     assert len(await line.heard()) == 1
+
+
+async def test_what_somebody_elses_card_says_is_nobodys(line: Line, internet: Internet) -> None:
+    webex_knows_what_was_pressed(internet)
+    internet.when("GET", "/v1/attachment/actions/action-1", body={**PAYLOADS["action"], "inputs": {"Name": "Ann"}})
+    assert (await line.hook(PAYLOADS["pressed"]))[0] == 500  # as without us
+    assert await line.bot_heard(ROOM) == []
+
+
+async def test_a_press_leaves_the_thread_that_was_written_in(line: Line, internet: Internet) -> None:
+    webex_knows_what_was_pressed(internet)
+    handoff = await started(line, "reply")
+    await line.hook(PAYLOADS["pressed"])
+    await line.heard(2)
+    await line.reply(handoff, "Hi")
+    assert posts(internet)[-1]["parentId"] == "message-0"
 
 
 async def test_a_file_that_webex_cannot_get_comes_as_a_link(line: Line, internet: Internet) -> None:
