@@ -70,16 +70,22 @@ async def test_an_agent_works_with_the_chats_of_their_groups(grouped: Web, brows
     await expect(links.locator(".item-name")).to_have_text(["ben"])
 
 
-async def test_a_chat_being_read_stays_when_it_waits_for_another_group(grouped: Web, browser: Browser) -> None:
+async def test_a_chat_that_waits_for_another_group_is_listed_no_more_but_can_be_read_on(
+    grouped: Web, browser: Browser
+) -> None:
     cleo = await grouped.agent_online("Cleo")
     page = await console(grouped, browser, "Bo")
-    chat = str((await grouped.open("ann", group="returns"))["id"])
-    await cleo.accept(chat)
-    await page.get_by_role("list", name="With others").get_by_role("link").click()
+    chat, other = [str((await grouped.open(sender, group="returns"))["id"]) for sender in ("ann", "ben")]
+    for each in (chat, other):
+        await cleo.accept(each)
+    links = page.get_by_role("list", name="With others").get_by_role("link")
+    await links.filter(has_text="ann").click()
     await expect(page.get_by_text("is talking with this user")).to_be_visible()
+    await cleo.transfer(other, None)
+    await expect(links).to_have_count(1)
     await cleo.transfer(chat, None)
     await expect(page.get_by_text("for agents of returns.")).to_be_visible()
-    await expect(page.get_by_role("list", name="With others")).to_be_hidden()
+    await expect(links).to_have_count(0)
     await cleo.accept(chat)
     await expect(page.get_by_text("is talking with this user")).to_be_visible()
 

@@ -14,9 +14,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from rasa_handoff import files as kept_files
 from rasa_handoff.errors import FetchError
+from rasa_handoff.media import Media, MediaFile
 from rasa_handoff.model import EndReason, Handoff, Request, Status, new_id
-from rasa_handoff.store import Tx, files, handoffs
+from rasa_handoff.store import Tx, files, handoffs, retention, users
 from rasa_handoff.store.files import PART, KeptFile
 from rasa_handoff.web import files as web_files
 from tests.web_stage import Answer, User, Web, open_web
@@ -283,6 +285,24 @@ class TestNotTaken:
         answer = await ann.gives(body())
         assert (answer.status, answer.code) == (409, "full")
         await small.until(lambda: _count_is(small, 4))
+
+    async def test_more_files_than_anybody_needs(self, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(kept_files, "_MOST", 2)
+        await web.agent_online()
+        ann, _ = await web.waiting_user()
+        answers = [await ann.gives(PDF) for _ in range(3)]
+        assert [answer.status for answer in answers] == [201, 201, 409]
+        assert answers[-1].code == "full"
+
+    async def test_too_many_at_once(self, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Unless nothing has come of the others for a while."""
+        monkeypatch.setattr(kept_files, "_AT_ONCE", 1)
+        await web.agent_online()
+        ann, _ = await web.waiting_user()
+        await half_sent(web, ann)
+        assert (await ann.gives(PDF)).code == "full"
+        monkeypatch.setattr(kept_files, "_COMING", -1.0)
+        assert (await ann.gives(PDF)).status == 201
 
     async def test_what_agents_could_not_open(self, web: Web) -> None:
         """Their system is elsewhere, and there the server has no address."""
@@ -592,6 +612,20 @@ class TestGone:
         assert (await ann.opens(link)).status == 404
         assert (await bob.opens(kept)).body == PDF
 
+    async def test_in_steps_so_that_nobody_waits_long(self, web_on_each: Web) -> None:
+        web, now = web_on_each, time.time()
+        store = web.runtime.store
+        await web.agent_online()
+        ann, chat = await web.waiting_user()
+        for _ in range(2):
+            await store.write(partial(_begin, chat=chat, at=now, parts=7))
+        assert await store.write(partial(users.begin_to_erase, sender_id=ann.sender)) == files.GONE_AT_ONCE
+        assert await rows(web) == (2, 14 - files.GONE_AT_ONCE)
+        await end(web, ann)
+        assert await store.write(partial(retention.delete_old, before=now + 60)) == 1
+        assert await rows(web) == (2, 14 - 2 * files.GONE_AT_ONCE)
+        assert await store.read(lambda tx: handoffs.get(tx, chat)) is not None
+
     async def test_with_the_user_down_to_the_last_byte(self, tmp_path: Path) -> None:
         mark = b"a user's own picture, " * 20_000
         path = tmp_path / "handoff.db"
@@ -611,6 +645,20 @@ class TestGone:
             left = path.read_bytes() + Path(f"{path}-wal").read_bytes()
         assert mark[:22] not in left
         assert b"x" * 100 not in left
+
+
+@pytest.mark.parametrize("public_url", [None, "https://bot.test"])
+def test_our_own_links_are_known_until_they_expire(public_url: str | None) -> None:
+    now = [1000.0]
+    media = Media(lambda: "secret", public_url, 3600.0, lambda: now[0])
+    file = MediaFile(channel="handoff", handoff_id="h1", reference={"file": "f1"}, name="a/b.pdf")
+    url = media.url(file, ours=True)
+    assert url is not None
+    assert media.behind(url) == file
+    assert media.behind(f"https://evil.test{url}") is None
+    assert media.behind(url.replace("/media/", "/media/x")) is None
+    now[0] += 3601
+    assert media.behind(url) is None
 
 
 async def test_a_file_given_at_one_server_is_opened_at_the_other(new_database: str, tmp_path: Path) -> None:

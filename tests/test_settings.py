@@ -16,6 +16,7 @@ import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
+from rasa_handoff.desk.settings import DeskSettings
 from rasa_handoff.errors import ConfigError
 from rasa_handoff.settings import (
     DeadlineSetting,
@@ -430,7 +431,7 @@ class TestTheDocs:
             filled = re.sub(r"\$\{\w+\}", TOKEN, example)
             section = yaml(filled)["rasa_handoff.HandoffInput"] or {}
             section.pop("channels", None)  # their models need Rasa; tests/test_docs.py reads them
-            read_section(section, MODELS)
+            read_section(section, {**MODELS, "desk": DeskSettings})
 
     def test_every_setting_has_its_line(self) -> None:
         for name in [*(setting.name for setting in fields(Settings)), "holidays"]:

@@ -238,6 +238,7 @@ class Agent(Client):
 
     async def gives(self, chat: str, body: Any, name: str = "bill.pdf", mime: str = "application/pdf") -> Answer:
         """A file, to be sent with a reply."""
+        self.web.secrets |= {name, quote(name)}
         path = f"/desk/api/chats/{chat}/files?name={quote(name)}"
         return await self.ask("POST", path, raw=body, headers={"Content-Type": mime})
 
@@ -282,6 +283,7 @@ class User(Client):
 
     async def gives(self, body: Any, name: str = "bill.pdf", mime: str = "application/pdf", **headers: str) -> Answer:
         """A file."""
+        self.web.secrets |= {name, quote(name)}
         known = {"Authorization": f"Bearer {self.token}", "Content-Type": mime, **headers}
         return await self.ask("POST", f"/files?sender={quote(self.sender)}&name={quote(name)}", raw=body, headers=known)
 

@@ -196,7 +196,8 @@ class Channel:
     async def look_up(self, request: Request) -> None:
         """Ask the service for what *request* leaves out and Rasa's channel does not ask for, before that gets it.
 
-        It is called before it is known whether *request* is authentic, and raises nothing.
+        It is called before it is known whether *request* is authentic. What it raises is logged, and means that nothing
+        was found.
         """
 
     def took(self, request: Request, response: BaseHTTPResponse) -> bool:

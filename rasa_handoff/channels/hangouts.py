@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Iterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from html import escape
 from typing import Any, ClassVar
 from urllib.parse import quote, urlencode
@@ -185,7 +186,7 @@ class Hangouts(Mailbox, Service):
         return _Output(self, to) if self._account else super().output(to)
 
     async def say(self, to: To, message: Message) -> None:
-        await (Channel.say(self, to, message) if self._account else super().say(to, message))
+        await (Channel.say(self, to, message) if self._account else super().say(to, _calling_nobody(message)))
 
     async def notify(self, to: To, notice: Notice) -> None:
         await (Channel.notify(self, to, notice) if self._account else super().notify(to, notice))
@@ -304,8 +305,16 @@ def _messages(message: Message) -> Iterator[Json]:
 
 def _as_typed(text: str) -> str:
     """*text* in CommonMark, where every line ends that does, and nobody is called."""
-    quiet = text.replace("<users/", f"<{JOINER}users/")
-    return in_markdown(quiet, also="<&", address=lambda each: f"<{each}>").replace("\n", "  \n")
+    return in_markdown(_quiet(text), also="<&", address=lambda each: f"<{each}>").replace("\n", "  \n")
+
+
+def _calling_nobody(message: Message) -> Message:
+    return replace(message, text=_quiet(message.text)) if is_typed(message) else message
+
+
+def _quiet(text: str) -> str:
+    """https://developers.google.com/workspace/chat/format-messages#messages-@mention"""
+    return text.replace("<users/", f"<{JOINER}users/")
 
 
 def _attachment(attachment: Attachment) -> Json:

@@ -92,7 +92,7 @@ class Intake:
         async def handle(request: Request, **named: Any) -> Any:
             if request.method != "POST":
                 return await _called(handler, request, named)
-            await channel.look_up(request)
+            await _look_up(channel, request)
             webhook = _Webhook(channel, request)
             before = _CURRENT.set(webhook)  # the requests of one connection share a context
             try:
@@ -190,6 +190,13 @@ class Intake:
 async def _called(handler: Callable[..., Any], request: Request, named: dict[str, Any]) -> Any:
     answer = handler(request, **named)
     return await answer if isawaitable(answer) else answer
+
+
+async def _look_up(channel: Channel, request: Request) -> None:
+    try:
+        await channel.look_up(request)
+    except Exception as error:  # of a stranger's making, perhaps; the channel will say so
+        log.warning("intake.not_looked_up channel=%s error=%s", channel.name, type(error).__name__)
 
 
 def _read(channel: Channel, request: Request) -> tuple[Heard, ...]:

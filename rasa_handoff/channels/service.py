@@ -120,15 +120,14 @@ class Service(Channel):
             return file
         try:
             return await asyncio.wait_for(self.described(file), DESCRIBING)
-        except (asyncio.TimeoutError, TemporaryError, UserUnreachable, FetchError) as error:
-            log.info("channel.file_undescribed channel=%s why=%s", self.name, str(error) or "no answer in time")
+        except Exception as error:  # what a user sent is worth more than how it is called
+            log.info("channel.file_undescribed channel=%s error=%s", self.name, type(error).__name__)
             return file
 
     async def described(self, file: ChannelFile) -> ChannelFile:
         """*file*, a user's, with the name and the kind that the service knows of it, where its webhooks say none.
 
-        Raises:
-            TemporaryError, UserUnreachable, FetchError: the service does not say.
+        What it raises means that the service does not say.
         """
         return file
 

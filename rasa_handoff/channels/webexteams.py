@@ -17,7 +17,6 @@ from urllib.parse import quote, urlsplit
 
 from aiohttp import content_disposition_filename, parse_content_disposition
 from rasa.core.channels.channel import OutputChannel, UserMessage
-from sanic.exceptions import InvalidUsage
 from sanic.request import Request
 
 from rasa_handoff.channels.base import FETCHING, Around, ChannelFile, Heard, Threaded, To, Traits, card_text, in_words
@@ -242,10 +241,7 @@ def _file(reference: Json) -> str:
 
 
 def _is_press(request: Request) -> bool:
-    try:
-        told = request.json
-    except InvalidUsage:
-        return False
+    told = request.json
     return isinstance(told, dict) and told.get("resource") == _PRESSES and "id" in (told.get("data") or {})
 
 

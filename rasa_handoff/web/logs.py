@@ -1,4 +1,4 @@
-"""What the server's logs say: ours as much as Rasa's, and no tokens, though Sanic writes whole URLs."""
+"""What the server's logs say: as much as Rasa's, and no tokens or names of files, though Sanic writes whole URLs."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import logging
 import re
 from typing import Any
 
-_BEFORE = ("token=", "/history/", "/media/", "/files/")  #: what opens something; the rest are signed links of ours
-_SECRET = re.compile(r"((?:access_)?token=|/(?:history|media|handoff/\w+/files)/)[^&?\s\"]+")
+_BEFORE = ("token=", "/history/", "/media/", "/files/", "/files?")  #: what opens or names something
+_SECRET = re.compile(r"((?:access_)?token=|/(?:history|media|handoff/\w+/files)/)[^&?\s\"]+|(/files\?)[^\s\"]+")
 _LOGGERS = ("sanic.root", "sanic.access", "sanic.error")
 
 
@@ -23,11 +23,11 @@ class _HideTokens(logging.Filter):
 
 
 def _hidden(text: str) -> str:
-    return _SECRET.sub(r"\1***", text)
+    return _SECRET.sub(lambda found: f"{found[1] or found[2]}***", text)
 
 
 def install() -> None:
-    """Log as much as Rasa does, and hide tokens and signed links in what Sanic logs."""
+    """Log as much as Rasa does, and hide tokens, signed links and names of files in what Sanic logs."""
     ours = logging.getLogger("rasa_handoff")
     if ours.level == logging.NOTSET:
         ours.setLevel(logging.getLogger("rasa").level)

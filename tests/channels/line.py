@@ -76,6 +76,7 @@ class Line(Stage):
             public_url=settings.public_url,
             largest_file=settings.largest_file,
             elsewhere=runtime.elsewhere,
+            files=runtime.files,
         )
         self.channels = Channels(lambda: self.inputs, around, settings.channels)
         runtime.opening.spoken = self.channels.spoken()

@@ -107,7 +107,7 @@ export class ChatPane {
 
   #renderHead(chat) {
     const mine = this.#desk.isMine(chat);
-    const shown = JSON.stringify([chat.state, chat.agent, chat.user_connected, chat.priority, mine]);
+    const shown = JSON.stringify([chat.state, chat.agent, chat.user_connected, chat.group, mine]);
     if (this.#head.shown === shown) return;
     const back = document.activeElement?.closest("#conversation .chat-head [id]")?.id;
     this.#head.shown = shown;
@@ -136,6 +136,7 @@ export class ChatPane {
           chat.callback ? make("span", {}, "Call back") : null,
           chat.state === "closed" || chat.callback ? null : connectionPill(chat),
           make("span", {}, channelOf(chat.channel)),
+          chat.group ? make("span", { dir: "auto" }, chat.group) : null,
         ),
       ),
       mine ? toolButton("pass", "Hand over", pass, { id: "pass", "aria-haspopup": "dialog" }, "Alt+T") : null,

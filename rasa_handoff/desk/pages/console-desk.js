@@ -236,7 +236,8 @@ export class Desk extends EventTarget {
   }
 
   #inTurn(wanted) {
-    const waiting = this.#sorted((chat) => chat.state === "waiting" && this.mayAccept(chat) && wanted(chat), "opened_at");
+    const waits = (chat) => chat.state === "waiting" && this.mayAccept(chat);
+    const waiting = this.#sorted((chat) => waits(chat) && wanted(chat), "opened_at");
     return waiting.sort((a, b) => rankOf(a) - rankOf(b));
   }
 

@@ -126,9 +126,14 @@ function tagsOf(chat, group) {
   if (chat.priority) tags.push(priorityTag(chat));
   if (group === "others") tags.unshift(make("span", { dir: "auto" }, `with ${chat.agent?.name ?? "another agent"}`));
   if (chat.callback && group !== "callbacks") tags.unshift(make("span", {}, "Call back"));
-  if (group === "closed") return [make("span", {}, endOf(chat.end?.reason ?? "")), chat.rating && starOf(chat.rating), ...tags].filter(Boolean);
+  if (group === "closed") return [...endTags(chat), ...tags];
   if (chat.callback) return tags;
   return [make("span", { class: `dot ${connectionClass(chat)}` }, unseen(connectionOf(chat))), ...tags];
+}
+
+function endTags({ end, rating }) {
+  const how = make("span", {}, endOf(end?.reason ?? ""));
+  return rating ? [how, starOf(rating)] : [how];
 }
 
 function priorityTag({ priority }) {

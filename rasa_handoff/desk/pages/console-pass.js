@@ -41,14 +41,12 @@ function whyNobody(others) {
 function queuesOf(desk) {
   const own = desk.chat.group;
   const others = desk.groups.filter((group) => group !== own);
-  return [
-    { name: own ? `Back to the queue of ${own}` : "Back to the queue", who: whoAccepts(desk, own), to: { agent_id: null } },
-    ...others.map((group) => ({
-      name: `Back to the queue of ${group}`,
-      who: whoAccepts(desk, group),
-      to: { agent_id: null, group },
-    })),
-  ];
+  const queue = (group, to) => ({
+    name: group ? `Back to the queue of ${group}` : "Back to the queue",
+    who: whoAccepts(desk, group),
+    to,
+  });
+  return [queue(own, { agent_id: null }), ...others.map((group) => queue(group, { agent_id: null, group }))];
 }
 
 function whoAccepts(desk, group) {

@@ -380,6 +380,7 @@ async def test_what_will_never_work_is_put_aside_with_its_reason(line: Line, int
 async def test_the_bot_speaks_again_in_the_same_conversation(line: Line, internet: Internet) -> None:
     handoff = await started(line)
     await line.close(handoff)
-    said = [each.get("text") for each in activities(internet)]
-    assert [each for each in await line.bot_said(USER) if each] != []
-    assert set(await line.bot_said(USER)) <= set(said)
+    said = [each for each in await line.bot_said(USER) if each]
+    assert said
+    arrived = json.dumps(activities(internet), ensure_ascii=False)  # texts with buttons are on cards
+    assert [each for each in said if each not in arrived] == []

@@ -15,7 +15,7 @@ from rasa_handoff.channels.slack import uploads
 from rasa_handoff.channels.slack.channel import Slack
 from rasa_handoff.model import Attachment, Handoff
 from rasa_handoff.testing.wire import Asked
-from tests.channels.agent_files import BILL, CONTENT, FILM, HOST, SONG, serve
+from tests.channels.agent_files import BILL, CONTENT, FILM, HOST, SONG, kept, serve
 from tests.channels.line import Line
 from tests.channels.slack.test_slack import CHANNEL, DM, PAYLOADS, THREAD, USER, answer, event, hook, posted, threaded
 from tests.channels.slack.test_slack import line as line  # the fixture
@@ -73,6 +73,16 @@ async def test_a_file_is_uploaded_under_the_agents_name(line: Line, internet: In
     assert (done["channel_id"], done["username"], done["icon_url"]) == (DM, "Bo", "https://desk.test/bo.png")
     assert "thread_ts" not in done
     assert links(internet) == []
+
+
+async def test_a_file_of_the_desks_is_uploaded_from_where_it_is_kept(line: Line, internet: Internet) -> None:
+    """Nothing is asked of the address in its link, which may be one that this server cannot reach."""
+    handoff = await started(line, internet)
+    await line.reply(handoff, attachments=(await kept(line, handoff, content := b"x" * 600_000),))
+    (upload,) = internet.taken("POST", "/upload/v1/*")
+    assert upload.body == content
+    assert asked(internet, DONE)[0]["channel_id"] == DM
+    assert internet.asked_of("bot.test") == []
 
 
 async def test_a_large_file_holds_nobody_up(line: Line, internet: Internet) -> None:
