@@ -128,7 +128,7 @@ class Files:
         except StoreError as error:  # the clock does it, once the database is there again
             log.warning("files.not_forgotten %s", error)
 
-    # -- opened -------------------------------------------------------------------------------
+    # -- sent and opened ----------------------------------------------------------------------
 
     def url(self, file: KeptFile, *, ours: bool) -> str | None:
         """A link that opens *file*; None where whoever reads it could not use it.
@@ -137,14 +137,7 @@ class Files:
             ours: it is for a page of ours, which finds it without knowing the server's address.
         """
         reference = {"file": file.id}
-        known = MediaFile(
-            channel=OURS,
-            handoff_id=file.handoff_id,
-            reference=reference,
-            kind=file.kind,
-            name=file.name,
-            mime=file.mime,
-        )
+        known = MediaFile(channel=OURS, handoff_id=file.handoff_id, reference=reference, kind=file.kind, name=file.name)
         return self._media.url(known, ours=ours)
 
     def opens_on(self, channel: str) -> bool:
@@ -228,6 +221,10 @@ def in_words(size: int) -> str:
         if size >= unit:
             return f"{round(size / unit, 1):g} {name}"
     return f"{size} bytes"
+
+
+def not_open() -> Conflict:
+    return Conflict("not_open", "the bot has the conversation, and takes no files")
 
 
 def no_public_url() -> Conflict:

@@ -25,7 +25,8 @@ from rasa_handoff import attachments
 from rasa_handoff.channels.base import Channel, Heard
 from rasa_handoff.channels.intake import Intake
 from rasa_handoff.dialogue import Dialogue
-from rasa_handoff.errors import Conflict, UnknownChat
+from rasa_handoff.errors import UnknownChat
+from rasa_handoff.files import not_open
 from rasa_handoff.heard import Hearing, external_id
 from rasa_handoff.media import Media
 from rasa_handoff.model import EndReason, Handoff, new_id
@@ -248,7 +249,7 @@ async def _said_to_bot(
         Conflict: ``not_open``; it was for agents alone, who have left meanwhile.
     """
     if heard is not None and heard.for_agents:
-        raise Conflict("not_open", "the bot has the conversation, and takes no files")
+        raise not_open()
     return await to_bot(message)
 
 

@@ -105,7 +105,7 @@ async def test_the_end_resumes_the_bot_and_lets_a_rule_speak(talk: Talk) -> None
     output = CollectingOutputChannel()
     await talk.dialogue.settle(handoff.id, output)
     assert ["This is the bot again" in said["text"] for said in output.messages] == [True, False]
-    assert "How content were you" in output.messages[1]["text"]
+    assert "How happy were you" in output.messages[1]["text"]
     tracker = await talk.tracker()
     assert not tracker.is_paused()
     assert tracker.get_slot("handoff_status") == "closed"

@@ -14,8 +14,9 @@ from sanic.request import Request
 
 from rasa_handoff import attachments
 from rasa_handoff.channels.base import Channel, ChannelFile, Heard, Notice, To, Traits
-from rasa_handoff.errors import Conflict, FetchError, Malformed
+from rasa_handoff.errors import FetchError, Malformed
 from rasa_handoff.fetch import AnyFile
+from rasa_handoff.files import not_open
 from rasa_handoff.model import Attachment, Button, Card, Json, Message, new_id
 from rasa_handoff.store import Store, Tx, files, handoffs, stream
 
@@ -120,7 +121,7 @@ def _is_ours(told: Any) -> bool:
 def _found(tx: Tx, sender_id: str, told: Sequence[Any]) -> tuple[Attachment | ChannelFile, ...]:
     handoff = handoffs.unsettled(tx, sender_id)
     if handoff is None or not handoff.is_open:
-        raise Conflict("not_open", "the bot has the conversation, and takes no files")
+        raise not_open()
     read = (_file(tx, handoff.id, each["file"]) if _is_ours(each) else attachments.read(each) for each in told)
     return tuple(filter(None, read))
 

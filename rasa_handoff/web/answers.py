@@ -69,9 +69,7 @@ def answering(handler: Handler) -> Handler:
         except WebhookError as error:
             return refusal(error)
         except StoreError as error:
-            log.error("web.not_stored %s", error)
-            text = "the database cannot take this now; try again"
-            return as_json({"error": {"code": "unavailable", "message": text}}, 503, {"Retry-After": "1"})
+            return not_stored(error)
 
     return answer
 
@@ -83,6 +81,13 @@ def refusal(error: WebhookError) -> HTTPResponse:
     code = error.code if isinstance(error, Conflict) else _CODES.get(error.status, "refused")
     headers = {"Retry-After": str(error.retry_after)} if isinstance(error, TooMany) else None
     return as_json({"error": {"code": code, "message": str(error)}}, error.status, headers)
+
+
+def not_stored(error: StoreError) -> HTTPResponse:
+    """The answer to a request that is to be sent again."""
+    log.error("web.not_stored %s", error)
+    text = "the database cannot take this now; try again"
+    return as_json({"error": {"code": "unavailable", "message": text}}, 503, {"Retry-After": "1"})
 
 
 def as_json(payload: Any, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:

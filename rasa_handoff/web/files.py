@@ -18,14 +18,14 @@ from sanic.request import Request
 from sanic.response import HTTPResponse
 
 from rasa_handoff import signing
-from rasa_handoff.errors import Conflict, Malformed, WebhookError
-from rasa_handoff.files import Allowed, in_words, no_public_url
+from rasa_handoff.errors import Malformed, StoreError, WebhookError
+from rasa_handoff.files import Allowed, in_words, no_public_url, not_open
 from rasa_handoff.media import file_name, harmless, kind_of
 from rasa_handoff.model import Json
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import Tx, handoffs
 from rasa_handoff.store.files import Giver, KeptFile
-from rasa_handoff.web.answers import TooLarge, TooSlow, add_route, as_json, refusal
+from rasa_handoff.web.answers import TooLarge, TooSlow, add_route, as_json, not_stored, refusal
 
 _SILENCE = 30.0  #: seconds in which some more of a file has to come
 _LONGEST = 1800.0  #: seconds for all of it
@@ -54,7 +54,7 @@ class FilesApi:
     async def _taken(self, request: Request, runtime: Runtime, sender: str) -> KeptFile:
         handoff = await runtime.switchboard.holder(sender)
         if handoff is None or not handoff.is_open:
-            raise _not_open()
+            raise not_open()
         if runtime.settings.public_url is None and handoff.backend != "desk":
             raise no_public_url()
         return await taken(request, runtime, handoff.id, "user", partial(_require_open, handoff_id=handoff.id))
@@ -67,8 +67,9 @@ async def answered(request: Request, runtime: Runtime, taking: Coroutine[Any, An
     except TooSlow:
         raise
     except WebhookError as error:
-        await _refuse(request, error)
-        return None
+        return await _refused(request, refusal(error))
+    except StoreError as error:
+        return await _refused(request, not_stored(error))
     return as_json({"file": _of_file(kept, runtime.files.url(kept, ours=True))}, 201)
 
 
@@ -117,16 +118,17 @@ async def _body(request: Request, largest: int) -> AsyncIterator[bytes]:
         raise TooSlow("the file did not come in time") from error
 
 
-async def _refuse(request: Request, error: WebhookError) -> None:
+async def _refused(request: Request, answer: HTTPResponse) -> HTTPResponse | None:
     """Answer, and let the sender come to the point of reading it; a connection that is cut would tell them nothing."""
     stream = cast("Any", request.stream)
     stream.keep_alive = False
-    response = await request.respond(refusal(error))
+    response = await request.respond(answer)
     await response.send(end_stream=True)
     stream.request_max_size = sys.maxsize
     with suppress(asyncio.TimeoutError, SanicException):
         await asyncio.wait_for(_thrown_away(stream), _LINGERS)
     stream.request_max_size = 0  # Sanic reads no more of it
+    return None
 
 
 async def _thrown_away(stream: Any) -> None:
@@ -137,11 +139,7 @@ async def _thrown_away(stream: Any) -> None:
 def _require_open(tx: Tx, handoff_id: str) -> None:
     handoff = handoffs.get(tx, handoff_id)
     if handoff is None or not handoff.is_open:
-        raise _not_open()
-
-
-def _not_open() -> Conflict:
-    return Conflict("not_open", "the bot has the conversation, and takes no files")
+        raise not_open()
 
 
 def _too_large(largest: int) -> TooLarge:
