@@ -149,8 +149,7 @@ class Fetcher:
             FetchError: it cannot be had.
         """
         async with self.open(url, largest, headers, longest=self._timeout) as file:
-            body = b"".join([part async for part in file.parts()])
-            return Fetched(body=body, mime=file.mime, name=file.name)
+            return await whole(file, largest)
 
     @asynccontextmanager
     async def open(
@@ -204,6 +203,17 @@ class Fetcher:
                 headers={"Accept-Encoding": "identity"},
             )
         return self._session
+
+
+async def whole(file: AnyFile, largest: int) -> Fetched:
+    """All of *file*, if it has no more than *largest* bytes.
+
+    Raises:
+        FetchError: it cannot be had.
+    """
+    if file.size is not None and file.size > largest:
+        raise FetchError(f"it is larger than {largest} bytes")
+    return Fetched(body=b"".join([part async for part in file.parts()]), mime=file.mime, name=file.name)
 
 
 def _parsed(url: str) -> URL:

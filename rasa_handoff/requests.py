@@ -123,6 +123,12 @@ class Requests:
         body = {"reason": EndReason.FAILED.value, "there": there}
         handoffs.count(tx, self._changes.post(tx, known, "agent", "close", body))
 
+    def forsaken(self, tx: Tx, handoff: Handoff) -> None:
+        """The process is gone that asked, and with it the backend's answer; whatever it opened ends there."""
+        self.refused(tx, handoff, EndReason.FAILED)
+        if handoff.chat_id is not None:
+            self.close_late(tx, handoff, Opened(chat_id=handoff.chat_id))
+
     def refused(self, tx: Tx, handoff: Handoff, reason: EndReason) -> Handoff:
         """Nobody took the chat: the bot keeps the conversation, unless an agent took it before its backend said no."""
         known = handoffs.fresh(tx, handoff)

@@ -198,15 +198,15 @@ class Switchboard:
 
     def _recover(self, tx: Tx) -> None:
         for handoff in handoffs.unsettled_in(tx, Status.REQUESTED):
-            self._requests.refused(tx, handoff, EndReason.FAILED)
+            self._requests.forsaken(tx, handoff)
         for status in (Status.QUEUED, Status.ACTIVE):
             for handoff in handoffs.unsettled_in(tx, status):
                 self._close_homeless(tx, handoff)
 
     def inherited(self, tx: Tx, handoff: Handoff) -> None:
         """Go on with *handoff*, after which another process looked that is gone."""
-        if handoff.status is Status.REQUESTED:  # nobody waits for the answer any more
-            self._requests.refused(tx, handoff, EndReason.FAILED)
+        if handoff.status is Status.REQUESTED:
+            self._requests.forsaken(tx, handoff)
             return
         for delivery in deliveries.pending_of(tx, handoff.id):
             if not self._changes.waits(handoff, delivery):

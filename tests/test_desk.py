@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
+from rasa_handoff.backends.base import Opened
 from rasa_handoff.desk.patience import WRONG_TRIES, Patience
 from rasa_handoff.desk.presence import GRACE, Attendance
 from rasa_handoff.desk.records import Agent
@@ -33,6 +36,28 @@ class TestAsAgentSystem:
         again = await web.desk.open(handoff, Request(sender_id=handoff.sender_id, channel="handoff"))
         assert (again.chat_id, again.queue_position) == (chat, 1)
         assert len((await bo.chats())["waiting"]) == 1
+
+    async def test_a_chat_whose_server_died_before_it_had_the_answer_waits_for_nobody(
+        self, web_on_each: Web, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        web = web_on_each
+        bo = await web.agent_online()
+        real = web.desk.open
+
+        async def opened_and_died(handoff: Handoff, request: Request) -> Opened:
+            await real(handoff, request)
+            return await asyncio.get_running_loop().create_future()
+
+        monkeypatch.setattr(web.desk, "open", opened_and_died)
+        asking = asyncio.create_task(web.open("ann"))
+
+        async def is_in(name: str) -> bool:
+            return [chat["user"] for chat in (await bo.chats())[name]] == ["ann"]
+
+        await web.until(lambda: is_in("waiting"))
+        await web.runtime.switchboard.recover()
+        await web.until(lambda: is_in("closed"))
+        asking.cancel()
 
     async def test_a_message_brought_twice_is_there_once(self, web_on_each: Web) -> None:
         web = web_on_each

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from rasa_handoff.errors import BackendError, ChatGone, Conflict, TemporaryError, Unavailable, UnknownChat
@@ -154,6 +156,16 @@ async def test_the_open_chats_of_an_agent_system_are_listed(stage: Stage) -> Non
     found = await stage.runtime.store.read(lambda tx: handoffs.open_at(tx, queued.backend))
     assert {handoff.id for handoff in found} == {queued.id, active.id}
     assert await stage.runtime.store.read(lambda tx: handoffs.open_at(tx, "another")) == []
+
+
+async def test_a_chat_that_may_have_been_opened_when_its_server_died_ends_at_the_next_start(stage: Stage) -> None:
+    stage.agents.chat_id_of = lambda handoff: handoff.id  # type: ignore[method-assign]
+    stage.agents.answer = lambda handoff: asyncio.Event().wait()
+    asking = asyncio.create_task(stage.request())
+    await stage.until(lambda: stage.agents.opened)
+    await stage.runtime.switchboard.recover()
+    await stage.until(lambda: stage.agents.closed == [EndReason.FAILED])
+    asking.cancel()
 
 
 async def test_a_handoff_whose_agent_system_left_the_settings_ends_at_the_start(stage: Stage) -> None:

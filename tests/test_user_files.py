@@ -1,7 +1,8 @@
-"""Files of users: ours from this very server, others from public addresses only."""
+"""Files of users: those that we keep, ours from this very server, others from public addresses only."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -9,7 +10,11 @@ import pytest_asyncio
 
 from rasa_handoff.backends.user_files import UserFiles
 from rasa_handoff.errors import FetchError
+from rasa_handoff.fetch import Fetched
+from rasa_handoff.files import Files
 from rasa_handoff.media import Media, MediaFile
+from rasa_handoff.store import Store
+from rasa_handoff.store.files import KeptFile
 from rasa_handoff.testing import Wire
 
 FILE = MediaFile(channel="telegram", handoff_id="h1", reference={"file": "F1"}, name="mein Rad/2.jpg")
@@ -53,3 +58,21 @@ async def test_nothing_else_that_is_there_can_be_asked_for(wire: Wire, files: Us
     with pytest.raises(FetchError, match="its address"):
         await files.get(f"{wire.url}{path}", 1000)
     assert wire.asked == []
+
+
+async def test_what_we_keep_is_had_without_the_network(store: Store, wire: Wire) -> None:
+    kept = Files(store, Media(lambda: "secret", wire.url, 3600.0, time.time), 1000, time.time)
+    file = KeptFile(id="f1", handoff_id="h1", who="user", kind="image", name="Rad.jpg", mime="image/jpeg")
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"JPEG" * 20
+
+    await kept.receive(file, body(), lambda tx: None)
+    url = kept.url(file, ours=False)
+    assert url is not None
+    files = UserFiles(f"{wire.url}/webhooks/handoff", kept=kept)
+    assert await files.get(url, 80) == Fetched(body=b"JPEG" * 20, mime="image/jpeg", name="Rad.jpg")
+    with pytest.raises(FetchError, match="larger than 79 bytes"):
+        await files.get(url, 79)
+    assert wire.asked == []
+    await files.close()

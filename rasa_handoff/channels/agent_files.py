@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from rasa_handoff.channels.base import Around
 from rasa_handoff.errors import FetchError
-from rasa_handoff.fetch import AnyFile, Fetcher
+from rasa_handoff.fetch import AnyFile, Fetcher, whole
 from rasa_handoff.model import Attachment
 
 log = logging.getLogger(__name__)
@@ -84,13 +84,9 @@ class AgentFiles:
         async with self._room, self._opened(attachment.url) as file:
             if file.mime == _PAGE != mime_of(attachment):
                 raise FetchError("it is a page, and not the file")
-            if (file.size or 0) > self._largest:
-                raise FetchError(f"it is larger than {self._largest} bytes")
-            body = b"".join([part async for part in file.parts()])
-            mime = mime_of(attachment, file.mime)
-            yield AgentFile(
-                body=body, name=_with_ending(attachment.name or file.name or attachment.kind, mime), mime=mime
-            )
+            found, mime = await whole(file, self._largest), mime_of(attachment, file.mime)
+            name = _with_ending(attachment.name or found.name or attachment.kind, mime)
+            yield AgentFile(body=found.body, name=name, mime=mime)
 
     def _opened(self, url: str) -> AbstractAsyncContextManager[AnyFile]:
         # A link of ours need not lead here for this server itself: `public_url` may be behind a proxy, or private.

@@ -34,6 +34,13 @@ class TokenRefused(UserUnreachable):
     """The service does not take our token, or not any more."""
 
 
+class NotThere(UserUnreachable):
+    """The service has no such thing, or not any more."""
+
+
+_REFUSALS = {401: TokenRefused, 404: NotThere}
+
+
 class Service(Channel):
     """A channel that speaks JSON with its service."""
 
@@ -59,6 +66,7 @@ class Service(Channel):
         Raises:
             TemporaryError: it could not answer now.
             TokenRefused: 401.
+            NotThere: 404.
             UserUnreachable: it said no for good.
         """
         return await self._ask(doing, "POST", url, body=body, form=form, headers=headers, timeout=timeout)
@@ -98,7 +106,7 @@ class Service(Channel):
             return
         if reply.status in self.again or reply.status >= 500:
             raise TemporaryError(self.name, doing, reply.status, retry_after=self.retry_after(reply.headers))
-        error = TokenRefused if reply.status == 401 else UserUnreachable
+        error = _REFUSALS.get(reply.status, UserUnreachable)
         words = " ".join(filter(None, [f"HTTP {reply.status}", self.why(read(reply))[:200]]))
         raise error(f"{self.name}: could not {doing}: {words}")
 

@@ -1,8 +1,9 @@
 """Webex: rooms and direct messages.
 
 Rasa's channel names a conversation after its room. A webhook does not have all of a message: Rasa's channel asks for
-the rest. What it does not look at in the answer are the files. It takes every webhook for one of a message; where it is
-one of a pressed button (https://developer.webex.com/docs/buttons-and-cards), it is given that in a message's place.
+the rest. What it does not look at in the answer are the files. It takes every webhook for one of a message that is
+there: where it is one of a pressed button (https://developer.webex.com/docs/buttons-and-cards), or of a message that is
+gone, it is given something in a message's place.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sanic.request import Request
 
 from rasa_handoff.channels.base import FETCHING, Around, ChannelFile, Heard, Threaded, To, Traits, card_text, in_words
 from rasa_handoff.channels.notes import note
-from rasa_handoff.channels.service import Service, bearer, kind_of, require_host, require_path, texts
+from rasa_handoff.channels.service import NotThere, Service, bearer, kind_of, require_host, require_path, texts
 from rasa_handoff.channels.verbatim import in_markdown, is_typed
 from rasa_handoff.errors import TemporaryError, UserUnreachable
 from rasa_handoff.fetch import File
@@ -48,13 +49,13 @@ class Post:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Press:
-    """A pressed button of ours, in the place of a message: by Webex's names what Rasa's channel looks at."""
+class Instead:
+    """What Rasa's channel gets in the place of a message, by Webex's names of what it looks at."""
 
     heard: Heard
-    personId: str
+    personId: str  #: of a message of the bot's own it tells the bot nothing
     roomId: str
-    text: str  #: as the bot gets it
+    text: str = ""
     files: None = None
 
 
@@ -62,7 +63,7 @@ class WebexTeams(Service):
     traits = Traits(
         name="webexteams",
         push="yes: into the room, and into the thread that was written in last",
-        hears=("image", "file", "audio", "video", "pressed button", "edited message"),
+        hears=("image", "file", "audio", "video", "pressed button", "edited message", "deleted message"),
         shows=("image", "file", "audio", "video", "buttons", "cards"),
         speaker="name before the text",
         longest_text=_LONGEST_TEXT,
@@ -72,11 +73,11 @@ class WebexTeams(Service):
             "are a list to read.",
             "A third one, for `messages` with the event `updated`, for agents to read what users have changed. "
             "While the bot has the conversation, Rasa's channel takes what was changed for a new message.",
+            "A fourth one, for `messages` with the event `deleted`, for agents to read that users have deleted one.",
         ),
         limits=(
             "A room is one conversation: everybody in it who mentions the bot is the user; the agent reads who writes.",
             "Rasa's channel does not check the webhook's signature; it asks Webex for the message, though.",
-            "Agents do not read what users delete: Rasa's channel fails with a webhook of it.",
             "Webex has no typing indicator for bots.",
         ),
         sources=(
@@ -90,7 +91,7 @@ class WebexTeams(Service):
     def __init__(self, rasa: Any, around: Around) -> None:
         super().__init__(rasa, around)
         self._files: OrderedDict[str, list[str]] = OrderedDict()  # by message
-        self._pressed: OrderedDict[str, Press] = OrderedDict()  # by action
+        self._instead: OrderedDict[str, Instead] = OrderedDict()  # by action, and by message
         self._takes_presses = False
         self._look_again = 0.0  #: when that is to be found out anew
         self._read_along(rasa.api.messages)
@@ -102,8 +103,8 @@ class WebexTeams(Service):
         get = messages.get
 
         def noting(message_id: str) -> Any:
-            if message_id in self._pressed:
-                return self._pressed[message_id]
+            if message_id in self._instead:
+                return self._instead[message_id]
             message = get(message_id)
             if message.files:
                 note(self._files, message_id, list(message.files), _NOTED)
@@ -112,49 +113,70 @@ class WebexTeams(Service):
         messages.get = noting
 
     def address(self, message: UserMessage, request: Request | None) -> Json | None:
-        if request is None or _is_press(request):
+        if request is None or _is_press(request) or _is_deletion(request):
             return None
         return {"parent": request.json["data"].get("parentId")}
 
     def heard(self, request: Request) -> Sequence[Heard]:
         data = request.json["data"]
+        if data["id"] in self._instead:
+            return (self._instead[data["id"]].heard,)
         if _is_press(request):
-            return tuple(self._pressed[each].heard for each in (data["id"],) if each in self._pressed)
+            return ()
         urls = data.get("files") or self._files.get(data["id"], ())
         files = tuple(ChannelFile(reference={"url": each}) for each in urls)
-        writer = data.get("personEmail") if data.get("roomType") == "group" else None
         is_edit = request.json.get("event") == "updated"
         heard = Heard(
             sender_id=str(data["roomId"]),
             id=None if is_edit else data["id"],  # an edit has none of its own
             edits=data["id"] if is_edit else None,
             attachments=files,
-            writer=writer,
+            writer=_writer(data),
         )
         return (heard,)
 
     async def look_up(self, request: Request) -> None:
-        """The webhook of a press does not say what was pressed; that Webex does is the proof that it is authentic."""
-        if not _is_press(request):
+        """Ask Webex whether what a webhook says is so: that is the proof that it is authentic, too."""
+        if not (_is_press(request) or _is_deletion(request)):
             return
-        action_id = str(request.json["data"]["id"])
+        data = request.json["data"]
         try:
-            pressed = await self._look_up(action_id)
+            instead = await (self._pressed(data["id"]) if _is_press(request) else self._deleted(data))
         except (TemporaryError, UserUnreachable) as error:
-            log.warning("webexteams.press_unknown %s", error)
+            log.warning("webexteams.not_looked_up %s", error)
         else:
-            if pressed.text and pressed.roomId:
-                note(self._pressed, action_id, pressed, _NOTED)
+            if instead is not None:
+                note(self._instead, data["id"], instead, _NOTED)
 
-    async def _look_up(self, action_id: str) -> Press:
-        """https://developer.webex.com/docs/api/v1/attachment-actions/get-attachment-action-details"""
+    async def _deleted(self, data: Json) -> Instead | None:
+        """In the place of a message that is gone, of which the bot is to be told nothing."""
+        try:
+            await self._get(f"messages/{quote(data['id'], safe='')}")
+        except NotThere:
+            me = await self._get("people/me")
+            gone = Heard(
+                sender_id=str(data["roomId"]),
+                id=f"{data['id']}:deleted",
+                deletes=data["id"],
+                writer=_writer(data),
+                dropped=True,
+            )
+            return Instead(heard=gone, personId=str(me.get("id")), roomId=gone.sender_id)
+        return None
+
+    async def _pressed(self, action_id: str) -> Instead | None:
+        """What was pressed, which the webhook does not say; None where it is no button of ours.
+
+        https://developer.webex.com/docs/api/v1/attachment-actions/get-attachment-action-details
+        """
         action = await self._get(f"attachment/actions/{quote(action_id, safe='')}")
-        inputs = action.get("inputs") or {}
-        room_id = str(action.get("roomId") or "")
-        room = await self._get(f"rooms/{quote(room_id, safe='')}")
+        inputs, room_id = action.get("inputs") or {}, str(action.get("roomId") or "")
         button = Button(title=str(inputs.get("title") or ""), payload=str(inputs.get("payload") or ""))
+        if not (room_id and (button.title or button.payload)):
+            return None
+        room = await self._get(f"rooms/{quote(room_id, safe='')}")
         writer = await self._email(action) if room.get("type") == "group" else None
-        return Press(
+        return Instead(
             heard=Heard(sender_id=room_id, id=action_id, button=button, writer=writer),
             personId=str(action.get("personId") or ""),
             roomId=room_id,
@@ -237,12 +259,25 @@ def _file(reference: Json) -> str:
     return url
 
 
-# What users press
+# What users press and delete
 
 
 def _is_press(request: Request) -> bool:
+    return _is_about(request, _PRESSES)
+
+
+def _is_deletion(request: Request) -> bool:
+    return _is_about(request, "messages") and request.json.get("event") == "deleted"
+
+
+def _is_about(request: Request, resource: str) -> bool:
     told = request.json
-    return isinstance(told, dict) and told.get("resource") == _PRESSES and "id" in (told.get("data") or {})
+    named = isinstance(told, dict) and told.get("resource") == resource
+    return named and isinstance((told.get("data") or {}).get("id"), str)
+
+
+def _writer(data: Json) -> str | None:
+    return data.get("personEmail") if data.get("roomType") == "group" else None
 
 
 def _brings_presses(webhooks: Sequence[Json]) -> bool:

@@ -81,6 +81,9 @@ class Desk(Backend):
 
     # -- asked by the switchboard -------------------------------------------------------------
 
+    def chat_id_of(self, handoff: Handoff) -> str:
+        return handoff.id
+
     async def open(self, handoff: Handoff, request: Request) -> Opened:
         return await self.around.store.write(partial(self._open, handoff=handoff, request=request))
 

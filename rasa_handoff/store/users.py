@@ -133,7 +133,7 @@ _INSIDE = {"file_parts"}  #: of what an export and a count of it have
 _AS_JSON = {"agent", "body", "callback", "data", "deadlines", "end_of_chat", "notes"}  #: columns
 _ELSEWHERE = (
     "SELECT DISTINCT backend, chat_id FROM handoff_handoffs WHERE sender_id = :sender_id AND chat_id IS NOT NULL "
-    f"AND chat_id NOT IN {_CHATS} ORDER BY backend, chat_id"
+    f"AND NOT (backend = 'desk' AND chat_id = id) AND chat_id NOT IN {_CHATS} ORDER BY backend, chat_id"
 )
 _PENDING = f"SELECT count(*) FROM handoff_deliveries WHERE state = 'pending' AND handoff_id IN {_HANDOFFS}"
 

@@ -29,7 +29,7 @@ from rasa_handoff.web.answers import TooLarge, TooSlow, add_route, as_json, not_
 
 _SILENCE = 30.0  #: seconds in which some more of a file has to come
 _LONGEST = 1800.0  #: seconds for all of it
-_LINGERS = 3.0  #: seconds for which what is refused is still read, so that its sender gets to the answer
+_LINGERS = 10.0  #: seconds for which what is refused is still read, so that its sender gets to the answer
 
 
 class FilesApi:

@@ -54,7 +54,7 @@ class LiveChat(Backend):
         settings, people = self.settings, People(self.settings.agent_name)
         # The outbox knows when to try again; thousands who look by themselves, or want a token, have to be careful.
         self._http, self._careful = Http(self.name), Http(self.name, breaker=True)
-        self._files = UserFiles(around.hooks_url)
+        self._files = UserFiles(around.hooks_url, kept=around.files)
         accounts = Accounts(settings, self._careful, around.now)
         customers = Customers(settings, accounts, around.store, around.now)
         self._api = CustomerApi(settings, self._http, customers, around.now)

@@ -84,7 +84,7 @@ class LivePerson(Backend):
         await super().start(around)
         settings = self.settings
         self._http, self._careful = Http(self.name), Http(self.name, breaker=True)
-        self._files = UserFiles(around.hooks_url, settings.file_hosts)
+        self._files = UserFiles(around.hooks_url, settings.file_hosts, around.files)
         domains = Domains(self._careful, settings.account, settings.domain_api, around.now)
         self._connector = Connector(settings, self._http, domains, around.now)
         self._order = Order()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from rasa_handoff.channels.service import texts
@@ -37,30 +37,21 @@ def posts(message: Message) -> list[Post]:
     """*message*, one after the other."""
     named = {"username": message.name, "icon_url": message.avatar_url} if message.who == "agent" else {}
     speaker = {name: value for name, value in named.items() if value}
-    said = _typed(message) if is_typed(message) else _said(message)
-    found = [*said, *map(_attachment, message.attachments), *map(_card, message.cards)]
+    show = _verbatim if is_typed(message) else _with_markup
+    cards = [_card(each, show) for each in message.cards]
+    found = [*_said(message, show), *map(_attachment, message.attachments), *cards]
     return [replace(each, number=number, body={**each.body, **speaker}) for number, each in enumerate(found)]
 
 
-def _typed(message: Message) -> Iterator[Post]:
-    """What a person typed, in which nothing is markup: that is left to those who are only notified of it."""
+def _said(message: Message, show: Callable[[str], list[Json]]) -> Iterator[Post]:
+    """Beside its blocks a post has a text, with markup in it: for those who are only notified of it."""
     said = _texts(message.text)
     for text in said[:-1] if message.buttons else said:
-        yield Post(body={"text": _escaped(text), "blocks": _verbatim(text)})
+        yield Post(body={"text": _escaped(text), **({"blocks": show(text)} if show is _verbatim else {})})
     if message.buttons:
         text = said[-1] if said else ""
-        blocks = [*_verbatim(text), *_actions(message.buttons)]
+        blocks = [*show(text), *_actions(message.buttons)]
         yield Post(body={"text": _escaped(text) or _titles(message.buttons), "blocks": blocks})
-
-
-def _said(message: Message) -> Iterator[Post]:
-    said = [_escaped(each) for each in _texts(message.text)]
-    for text in said[:-1] if message.buttons else said:
-        yield Post(body={"text": text})
-    if message.buttons:
-        text = said[-1] if said else ""
-        blocks = [*_section(text), *_actions(message.buttons)]
-        yield Post(body={"text": text or _titles(message.buttons), "blocks": blocks})
 
 
 def _attachment(attachment: Attachment) -> Post:
@@ -72,10 +63,10 @@ def _attachment(attachment: Attachment) -> Post:
     return Post(body={"text": link, **shown}, file=attachment)
 
 
-def _card(card: Card) -> Post:
+def _card(card: Card, show: Callable[[str], list[Json]]) -> Post:
     """Its text in as many blocks as it takes: a message has room for 50."""
     said = _texts(card.text)
-    shown = [*_section(_headline(card)), *(block for text in said for block in _verbatim(text))]
+    shown = [*_section(_headline(card)), *(block for text in said for block in show(text))]
     images = [_image(card.image_url, card.title)] if card.image_url else []
     text = "\n".join(filter(None, (_headline(card), *map(_escaped, said))))
     return Post(body={"text": text, "blocks": [*shown, *images, *_actions(card.buttons)]})
@@ -98,6 +89,10 @@ def _verbatim(text: str) -> list[Json]:
     elements = [{"type": "link", "url": each} if is_address else _plain(each) for is_address, each in runs(text)]
     section = {"type": "rich_text_section", "elements": elements}
     return [{"type": "rich_text", "elements": [section]}] if text else []
+
+
+def _with_markup(text: str) -> list[Json]:
+    return _section(_escaped(text))
 
 
 def _plain(text: str) -> Json:

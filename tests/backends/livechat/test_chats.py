@@ -692,7 +692,7 @@ class TestMedia:
         """The server that has the user's files; the address guard would let nobody to it."""
         with Wire() as files:
             trusted = files.url.removeprefix("http://")
-            monkeypatch.setattr(livechat, "UserFiles", lambda ours: UserFiles(ours, [trusted]))
+            monkeypatch.setattr(livechat, "UserFiles", lambda ours, kept: UserFiles(ours, [trusted], kept))
             yield files
 
     async def sent(self, folder: Path, wire: Wire, vendor: Vendor, *media: Attachment, **more: Any) -> list[Json]:

@@ -20,6 +20,7 @@ import pytest_asyncio
 from rasa.core.agent import Agent
 from rasa.core.channels.slack import SlackInput
 
+from rasa_handoff.channels.base import Notice, To
 from rasa_handoff.channels.notes import ANEW
 from rasa_handoff.channels.slack import messages
 from rasa_handoff.model import Attachment, Button, Card
@@ -401,6 +402,13 @@ async def test_the_owners_own_words_may_have_markup(line: Line, internet: Intern
     await line.hand_over(USER)
     await line.until(lambda: posted(internet))
     assert not any("blocks" in each for each in posted(internet))
+    offer = Notice(
+        name="utter_offer", words={"elements": [{"title": "Blue", "subtitle": "*A* bike"}], "text": "*Look*"}, at=1.0
+    )
+    slack = line.channels.named("slack")
+    await slack.notify(To(sender_id=USER, channel="slack", delivery_id="d1"), offer)
+    text, card = posted(internet)[-2:]
+    assert (text["text"], blocks(card)[-1]["text"]["text"]) == ("*Look*", "*A* bike")
 
 
 async def test_all_of_a_card_can_be_read(line: Line, internet: Internet) -> None:

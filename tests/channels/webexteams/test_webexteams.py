@@ -69,6 +69,27 @@ async def test_an_edited_message_is_marked_and_comes_once(line: Line, internet: 
     assert (first, edited) == ("matt@example.com: the text of message-1", "✎ matt@example.com: something else")
 
 
+async def test_what_a_user_has_deleted_agents_read_of_once(line: Line, internet: Internet) -> None:
+    await started(line)
+    assert (await line.hook(PAYLOADS["deleted"]))[0] == 200  # it is a lie: the message is there
+    internet.when("GET", "/v1/messages/message-1", 404, {"message": "Unable to get message."})
+    for _ in range(2):
+        assert (await line.hook(PAYLOADS["deleted"]))[0] == 200
+    await line.hook(PAYLOADS["reply"])
+    await line.heard(3)
+    assert [each.text for each in line.agents.got][1:] == [
+        "matt@example.com: 🗑 The user has deleted a message.",
+        "matt@example.com: the text of message-2",
+    ]
+
+
+async def test_a_deletion_without_a_handoff_is_nothing_to_the_bot(line: Line, internet: Internet) -> None:
+    """Rasa's channel by itself asks for what is gone, and fails."""
+    internet.when("GET", "/v1/messages/message-1", 404, {"message": "Unable to get message."})
+    assert (await line.hook(PAYLOADS["deleted"]))[0] == 200
+    assert await line.bot_heard(ROOM) == []
+
+
 @pytest.mark.parametrize("in_webhook", [True, False])
 async def test_a_file_is_had_with_the_bots_token(line: Line, internet: Internet, in_webhook: bool) -> None:
     """Whether the webhook names it, or only the message that Rasa's channel asks for."""
