@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 
 from rasa_handoff.errors import Conflict, FetchError, Malformed, StoreError
@@ -13,7 +15,7 @@ from rasa_handoff.fetch import AnyFile
 from rasa_handoff.media import OURS, Media, MediaFile
 from rasa_handoff.model import Attachment
 from rasa_handoff.store import Store, Tx, files
-from rasa_handoff.store.files import PART, KeptFile
+from rasa_handoff.store.files import PART, Giver, KeptFile
 from rasa_handoff.tasks import Tasks
 
 log = logging.getLogger(__name__)
@@ -21,6 +23,8 @@ log = logging.getLogger(__name__)
 _TIMES = 4  #: how many files of the largest size one side may give in a handoff
 _MOST = 200  #: files, of whatever size
 _AT_ONCE = 20  #: files of one side that are coming
+_AT_ONCE_HERE = 200  #: files that this process receives: each may hold a part in memory
+_LOOKS_EVERY = 10.0  #: seconds after which somebody sums up again what is kept in all
 _COMING = 120.0  #: seconds since its last part after which a file is not taken to be coming
 
 Allowed = Callable[[Tx], object]  #: raises what keeps somebody from giving a file now; it only reads
@@ -32,14 +36,18 @@ class Files:
     Args:
         media: makes links to them.
         largest: bytes of one.
+        most: bytes of all that are kept, of everybody; it may be a little more, for it is summed up now and then.
         now: seconds since the epoch.
     """
 
-    def __init__(self, store: Store, media: Media, largest: int, now: Callable[[], float]) -> None:
+    def __init__(self, store: Store, media: Media, largest: int, most: int, now: Callable[[], float]) -> None:
         self.largest = largest
+        self._most = most
+        self._kept, self._sum_until = 0, 0.0
         self._store = store
         self._media = media
         self._now = now
+        self._coming: Counter[tuple[str, Giver]] = Counter()  # what the database hears of only with a whole part, too
         self._tasks = Tasks()
 
     async def stop(self) -> None:
@@ -51,9 +59,11 @@ class Files:
         """Require that *file*, of so many bytes as far as anybody knows, would be taken.
 
         Raises:
-            Conflict: ``full``, its side has given too much in this handoff; or what *allowed* raises.
+            Conflict: ``full``, its side has given too much in this handoff, or all together have; or what *allowed*
+                raises.
         """
         await self._store.read(partial(self._require_new, file=file, size=size, allowed=allowed))
+        await self._require_room_for_all()
 
     async def receive(self, file: KeptFile, body: AsyncIterator[bytes], allowed: Allowed) -> KeptFile:
         """Keep *file* whole, or nothing of it.
@@ -68,21 +78,43 @@ class Files:
             Conflict: ``full``; or what *allowed* raises.
             StoreError: it could not be written.
         """
+        with self._counted((file.handoff_id, file.who)):
+            try:
+                await self._keep(file, body, allowed)
+                return await self._store.write(partial(self._finish, file_id=file.id, allowed=allowed))
+            except BaseException:  # whoever sent it is gone, too
+                self._tasks.start(self._forget(file.id))
+                raise
+
+    @contextmanager
+    def _counted(self, side: tuple[str, Giver]) -> Iterator[None]:
+        """Let a file of this *side* of a handoff come, among the others that do."""
+        if self._coming[side] >= _AT_ONCE or self._coming.total() >= _AT_ONCE_HERE:
+            raise _too_many()
+        self._coming[side] += 1
         try:
-            await self._keep(file, body, allowed)
-            return await self._store.write(partial(self._finish, file_id=file.id, allowed=allowed))
-        except BaseException:  # whoever sent it is gone, too
-            self._tasks.start(self._forget(file.id))
-            raise
+            yield
+        finally:
+            self._coming[side] -= 1
+            self._coming += Counter()  # forgets who has none
 
     async def _keep(self, file: KeptFile, body: AsyncIterator[bytes], allowed: Allowed) -> None:
         number = 0
         async for part in in_parts(body):
+            await self._require_room_for_all()
             take = self._begin if number == 0 else self._go_on
             await self._store.write(partial(take, file=file, number=number, body=part, allowed=allowed))
             number += 1
         if number == 0:
             raise Malformed("the file is empty")
+
+    async def _require_room_for_all(self) -> None:
+        if time.monotonic() >= self._sum_until:
+            self._sum_until = time.monotonic() + _LOOKS_EVERY
+            self._kept = await self._store.read(files.kept_in_all)
+        if self._kept >= self._most:
+            log.warning("files.no_room kept=%s most=%s", self._kept, self._most)
+            raise Conflict("full", "the server has no room for more files")
 
     def _begin(self, tx: Tx, file: KeptFile, number: int, body: bytes, allowed: Allowed) -> None:
         self._require_new(tx, file, len(body), allowed)
@@ -109,7 +141,7 @@ class Files:
         if given.files >= _MOST:
             raise Conflict("full", f"no more than {_MOST} files fit into one conversation")
         if given.coming >= _AT_ONCE:
-            raise Conflict("full", "too many files at once; try again when some of them are there")
+            raise _too_many()
 
     def _require_sum(self, given: files.Given, more: int) -> None:
         most = self.largest * _TIMES
@@ -221,6 +253,10 @@ def in_words(size: int) -> str:
         if size >= unit:
             return f"{round(size / unit, 1):g} {name}"
     return f"{size} bytes"
+
+
+def _too_many() -> Conflict:
+    return Conflict("full", "too many files at once; try again when some of them are there")
 
 
 def not_open() -> Conflict:

@@ -31,7 +31,7 @@ _SAVED = {"application/pdf", "application/zip", "text/csv", "text/plain", "text/
 _LONGEST_NAME = 100  #: characters of a file's; its end says what it is
 _LONGEST_END = 240  #: characters of a link: it has to fit into a text message, which takes 1,600
 # Control characters, what separates folders, and what makes a name read otherwise than it is (Unicode TR 36, 2.5).
-_NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f/\\\\\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
+_NOT_IN_NAMES = re.compile("[\x00-\x1f\x7f-\x9f/\\\\\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -75,7 +75,7 @@ class Runtime:
         self.clock = Clock(self.store, self.switchboard, self.inbox, self.backends, now, settings.retention)
         self.eraser = Eraser(self.store, self.switchboard)
         self.media = Media(lambda: self.access.secret, settings.public_url, settings.media_links, now)
-        self.files = Files(self.store, self.media, settings.largest_file, now)
+        self.files = Files(self.store, self.media, settings.largest_file, settings.all_files, now)
         self.metrics = Metrics(self.backends, [rule.group for rule in settings.route if rule.group])
         self.health = Health(self.store)
         self.outbox: Outbox

@@ -286,6 +286,50 @@ class TestFiles:
         note = chat.page.get_by_text(re.compile(r"^The chat with Guest \d+ has ended, and “plan.txt” was not sent.$"))
         await expect(note).to_be_visible()
 
+    async def test_a_drawing_that_could_hold_a_script_is_a_file_to_its_sender_too(self, chat: Chat) -> None:
+        drawing = b"<svg xmlns='http://www.w3.org/2000/svg' width='20' height='20'></svg>"
+        await chat.attach(a_file("frame.svg", drawing, "image/svg+xml"))
+        await expect(chat.chips).to_contain_text(["frame.svg"])
+        await expect(chat.chips.locator("img")).to_have_count(0)
+        await chat.send("The frame")
+        await chat.expect_sent(1)
+        await expect(chat.messages.get_by_role("link", name="frame.svg")).to_contain_text("frame.svg")
+        await expect(chat.messages.get_by_role("img")).to_have_count(0)
+
+    async def test_who_signs_out_is_asked_before_what_is_not_sent_is_lost(self, at_desk: Desk, tmp_path: Path) -> None:
+        async with at(at_desk.browser, tmp_path) as desk:
+            chat = await desk.chat()
+            await chat.attach(a_file("plan.txt"))
+            await chat.page.get_by_role("button", name="Sign out").click()
+            asked = chat.page.get_by_role("dialog", name="Sign out?")
+            await asked.get_by_role("button", name="Stay").click()
+            await chat.send("The plan")
+            await chat.expect_sent(1)
+            await chat.page.route(UPLOADS, lambda route: route.abort())
+            await chat.attach(a_file("costs.txt"))
+            await chat.page.get_by_role("button", name="Sign out").click()
+            await asked.get_by_role("button", name="Sign out").click()
+            await expect(chat.page.get_by_role("heading", name="Sign in to the desk")).to_be_visible()
+
+    async def test_a_message_that_failed_with_its_files_is_not_lost_unasked(
+        self, at_desk: Desk, tmp_path: Path
+    ) -> None:
+        async with at(at_desk.browser, tmp_path) as desk:
+            chat = await desk.chat()
+            go = asyncio.Event()
+
+            async def cut_off(route: Route) -> None:
+                await go.wait()
+                await route.abort()
+
+            await chat.page.route(UPLOADS, cut_off)
+            await chat.attach(a_file("plan.txt"))
+            await chat.send("The plan")
+            go.set()
+            await expect(chat.page.get_by_text("Not sent")).to_be_visible()
+            await chat.page.get_by_role("button", name="Sign out").click()
+            await expect(chat.page.get_by_role("dialog", name="Sign out?")).to_be_visible()
+
     async def test_where_users_could_not_open_them_the_button_says_so(self, at_desk: Desk) -> None:
         chat = await at_desk.chat(channel="callback")
         why = "Users of this channel cannot open files until public_url is set"

@@ -122,3 +122,14 @@ async def test_a_users_other_chats_can_be_read_and_left_again(web: Web, browser:
     await page.get_by_role("navigation", name="Way back").get_by_role("link", name="Back to chat #2").click()
     await expect(page.get_by_role("textbox", name="Reply to ann")).to_be_focused()
     await expect(page.get_by_role("navigation", name="Way back")).to_be_hidden()
+
+
+async def test_a_chat_that_is_being_read_hears_that_its_user_came_again(web: Web, browser: Browser) -> None:
+    page = await console(web, browser)
+    bo = await web.agent_online("Bo")
+    await closed_chat(web, bo, "ann")
+    await page.get_by_role("list", name="Recently closed").get_by_role("link").click()
+    await expect(page.get_by_text("This is their only one.")).to_be_visible()
+    await web.open("ann")
+    others = page.get_by_role("list", name="Other chats of this user").get_by_role("link")
+    await expect(others.get_by_text("Waiting")).to_be_visible()

@@ -20,6 +20,7 @@ from rasa_handoff.media import Media, MediaFile
 from rasa_handoff.model import EndReason, Handoff, Request, Status, new_id
 from rasa_handoff.store import Tx, files, handoffs, retention, users
 from rasa_handoff.store.files import PART, KeptFile
+from rasa_handoff.testing.waiting import PATIENCE
 from rasa_handoff.web import files as web_files
 from tests.web_stage import Answer, User, Web, open_web
 
@@ -84,6 +85,20 @@ async def half_sent(web: Web, user: User, more: int = 1000) -> Sending:
     return sending
 
 
+async def hardly_sent(user: User) -> asyncio.Task[Answer]:
+    """A file of which the server has begun to read, and gets nothing."""
+    asked = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        asked.set()
+        await asyncio.Event().wait()
+        yield b""
+
+    sending = asyncio.create_task(user.gives(body(), Expect="100-continue"))
+    await asyncio.wait_for(asked.wait(), PATIENCE)
+    return sending
+
+
 class TestGiving:
     async def test_a_file_is_kept_and_opened_by_its_link(self, web_on_each: Web) -> None:
         web = web_on_each
@@ -144,6 +159,13 @@ class TestGiving:
         assert opened.headers["X-Content-Type-Options"] == "nosniff"
         assert "sandbox" in opened.headers["Content-Security-Policy"]
 
+    async def test_no_log_has_their_names_however_the_address_is_written(self, web: Web) -> None:
+        ann = await web.user()
+        web.secrets.add("my-illness.pdf")
+        for path in ("/files", "/files/"):
+            answer = await ann.ask("POST", f"{path}?sender={ann.sender}&name=my-illness.pdf", raw=PDF)
+            assert answer.status == 401
+
     @pytest.mark.parametrize(
         ("given", "kept"),
         [
@@ -157,6 +179,7 @@ class TestGiving:
             ("C:\\Users\\ann\\x.pdf", "C: Users ann x.pdf"),
             ("line\r\nSet-Cookie: x=y.pdf", "line Set-Cookie: x=y.pdf"),
             ("photo\u202egnp.exe", "photo gnp.exe"),
+            ("photo\u061cgnp.exe", "photo gnp.exe"),
             ("..", None),
             ("\u202e/", None),
             ("", None),
@@ -295,14 +318,48 @@ class TestNotTaken:
         assert answers[-1].code == "full"
 
     async def test_too_many_at_once(self, web: Web, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Unless nothing has come of the others for a while."""
+        """At whichever server, unless nothing has come of the others for a while: theirs may be dead."""
         monkeypatch.setattr(kept_files, "_AT_ONCE", 1)
         await web.agent_online()
-        ann, _ = await web.waiting_user()
-        await half_sent(web, ann)
+        ann, chat = await web.waiting_user()
+        await web.runtime.store.write(lambda tx: _begin(tx, chat, time.time()))
         assert (await ann.gives(PDF)).code == "full"
         monkeypatch.setattr(kept_files, "_COMING", -1.0)
         assert (await ann.gives(PDF)).status == 201
+
+    async def test_more_than_all_may_have_together(
+        self, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Whoever begins is refused, and whoever is in the middle; what is deleted makes room again."""
+        monkeypatch.setattr(kept_files, "_LOOKS_EVERY", 0.0)
+        async with open_web(database, tmp_path, all_files=PART + len(FILM)) as web:
+            await web.agent_online()
+            ann, _ = await web.waiting_user()
+            ben, _ = await web.waiting_user()
+            sending = await half_sent(web, ben)
+            assert (await ann.gives(FILM)).status == 201
+            answer = await ann.gives(PDF)
+            assert (answer.status, answer.code, answer.message) == (
+                409,
+                "full",
+                "the server has no room for more files",
+            )
+            sending.send(FILM[PART:])
+            assert (await sending.answer).code == "full"
+            await (await web.operator()).post("/users/erase", {"sender_id": ann.sender, "close": True})
+            await web.until(lambda: _is_taken(ben))
+
+    @pytest.mark.parametrize("limit", ["_AT_ONCE", "_AT_ONCE_HERE"])
+    async def test_too_many_that_hardly_come(self, web: Web, monkeypatch: pytest.MonkeyPatch, limit: str) -> None:
+        """Each holds memory, though the database has nothing of it; until one of them is gone."""
+        monkeypatch.setattr(kept_files, limit, 2)
+        await web.agent_online()
+        ann, _ = await web.waiting_user()
+        slow = [await hardly_sent(ann) for _ in range(2)]
+        answer = await ann.gives(PDF)
+        assert (answer.status, answer.code) == (409, "full")
+        slow[0].cancel()
+        await web.until(lambda: _is_taken(ann))
 
     async def test_what_agents_could_not_open(self, web: Web) -> None:
         """Their system is elsewhere, and there the server has no address."""
@@ -314,6 +371,10 @@ class TestNotTaken:
         await web.runtime.store.write(lambda tx: handoffs.insert(tx, handoff, request))
         answer = await ann.gives(PDF)
         assert (answer.status, answer.code) == (409, "no_public_url")
+
+
+async def _is_taken(user: User) -> bool:
+    return (await user.gives(PDF)).status == 201
 
 
 async def _count_is(web: Web, files: int) -> bool:

@@ -382,13 +382,15 @@ class TestChannels:
 
 @pytest.mark.parametrize(("told", "size"), [("25MB", 25 * 1024**2), ("500kB", 500 * 1024), (1000, 1000)])
 def test_a_size_has_a_unit_or_is_in_bytes(told: Any, size: int) -> None:
-    assert read_section({"largest_file": told}, MODELS).largest_file == size
+    read = read_section({"largest_file": told, "all_files": told}, MODELS)
+    assert (read.largest_file, read.all_files) == (size, size)
 
 
 @pytest.mark.parametrize("told", ["much", "-1", 0, True, "1TB"])
 def test_what_is_no_size_is_a_fault(told: Any) -> None:
-    with pytest.raises(ConfigError, match="largest_file: is not a size"):
-        read_section({"largest_file": told}, MODELS)
+    for name in ("largest_file", "all_files"):
+        with pytest.raises(ConfigError, match=f"{name}: is not a size"):
+            read_section({name: told}, MODELS)
 
 
 def test_pydantic_2_reads_the_same_way() -> None:

@@ -61,7 +61,7 @@ async def test_nothing_else_that_is_there_can_be_asked_for(wire: Wire, files: Us
 
 
 async def test_what_we_keep_is_had_without_the_network(store: Store, wire: Wire) -> None:
-    kept = Files(store, Media(lambda: "secret", wire.url, 3600.0, time.time), 1000, time.time)
+    kept = Files(store, Media(lambda: "secret", wire.url, 3600.0, time.time), 1000, 10_000, time.time)
     file = KeptFile(id="f1", handoff_id="h1", who="user", kind="image", name="Rad.jpg", mime="image/jpeg")
 
     async def body() -> AsyncIterator[bytes]:

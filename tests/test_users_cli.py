@@ -102,7 +102,7 @@ class TestErase:
     ) -> None:
         answer(monkeypatch, "n")
         assert cli.main(["users", "erase", NAME]) == cli.FAILED
-        assert capsys.readouterr().out == f"Of whatsapp:+49 170?[31m there is {IN_WORDS}.\n"
+        assert capsys.readouterr().out == f"Kept of whatsapp:+49 170?[31m: {IN_WORDS}.\n"
         assert server.asked == ["POST /webhooks/handoff/users/export"]
 
     def test_erases_when_told_to(self, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:

@@ -133,7 +133,7 @@ def _is_wanted(client: Client, asked: argparse.Namespace) -> bool:
         say_json({"error": "nobody is asked where the answer is JSON; give --yes"})
         return False
     kept = _told(_numbers(client.export(asked.sender_id)))
-    say(f"Of {text_of(asked.sender_id)} there is {kept}.")
+    say(f"Kept of {text_of(asked.sender_id)}: {kept}.")
     return agrees("Erase all of it? Nobody can bring it back.")
 
 

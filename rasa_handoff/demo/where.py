@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from rasa_handoff.access import Access
-from rasa_handoff.demo.options import Options
+from rasa_handoff.demo.options import BOT, Options
 from rasa_handoff.testing.agent_side import Running
 
 
@@ -20,12 +20,13 @@ def say_where(options: Options, found: Access | None, agents: Running | None) ->
         named = [{"name": agent.name, "token": agent.token} for agent in desk]
         print(json.dumps({"chat": f"{base}/chat/", "console": f"{base}/desk/", "agents": named}), flush=True)
         return
-    sign_ins = "\n".join(f"  Sign in there as     {one.name}, with the token {one.token}" for one in desk)
+    sign_ins = [f"{one.name}, with the token {one.token}" for one in desk] or [f"an agent of {BOT}/credentials.yml"]
+    sign_in = "\n".join(f"  Sign in there as     {one}" for one in sign_ins)
     print(
         f"""
   The user's page      {base}/chat/
   The agents' console  {base}/desk/
-{sign_ins}
+{sign_in}
 
   1. Open both pages side by side, and sign in at the console.
   2. On the user's page, write: I want to talk to an agent

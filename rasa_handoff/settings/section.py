@@ -69,6 +69,7 @@ class Section(BaseModel, extra="forbid", frozen=True):
     history_links: Any = "7d"
     media_links: Any = "7d"
     largest_file: Any = "25MB"
+    all_files: Any = "20GB"
     channels: dict[str, Any] = {}
     acknowledge: bool = True
 
@@ -96,6 +97,7 @@ def convert(shape: Section, backends: Mapping[str, Any], faults: Faults) -> Sett
         history_links=read(("history_links",), read_duration, shape.history_links, 0.0),
         media_links=read(("media_links",), read_duration, shape.media_links, 0.0),
         largest_file=read(("largest_file",), read_size, shape.largest_file, 0),
+        all_files=read(("all_files",), read_size, shape.all_files, 0),
         acknowledge=shape.acknowledge,
     )
 

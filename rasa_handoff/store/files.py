@@ -74,6 +74,12 @@ def given(tx: Tx, handoff_id: str, who: Giver, since: float) -> Given:
     return Given(files=int(row[0]), size=int(row[1]), coming=int(row[2]))
 
 
+def kept_in_all(tx: Tx) -> int:
+    """Bytes of all files of everybody, whole or not."""
+    row = tx.one("SELECT coalesce(sum(size), 0) FROM handoff_files", {})
+    return int(row[0]) if row else 0
+
+
 def begin(tx: Tx, file: KeptFile, now: float) -> None:
     """Write that *file* is coming."""
     values = {name: getattr(file, name) for name in ("id", "handoff_id", "who", "kind", "name", "mime")}

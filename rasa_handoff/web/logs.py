@@ -7,7 +7,7 @@ import re
 from typing import Any
 
 _BEFORE = ("token=", "/history/", "/media/", "/files/", "/files?")  #: what opens or names something
-_SECRET = re.compile(r"((?:access_)?token=|/(?:history|media|handoff/\w+/files)/)[^&?\s\"]+|(/files\?)[^\s\"]+")
+_SECRET = re.compile(r"((?:access_)?token=|/(?:history|media|handoff/\w+/files)/)[^&?\s\"]+|(/files/?\?)[^\s\"]+")
 _LOGGERS = ("sanic.root", "sanic.access", "sanic.error")
 
 

@@ -130,7 +130,7 @@ async def test_a_file_of_ours_is_had_without_the_network(wire: Wire, tmp_path: P
     """Though the server's own address is a private one, at which nothing answers now."""
     store = Store(f"sqlite:///{tmp_path}/handoff.db")
     await store.open()
-    kept = Files(store, Media(lambda: "secret", wire.url, 3600.0, time.time), 100, time.time)
+    kept = Files(store, Media(lambda: "secret", wire.url, 3600.0, time.time), 100, 1000, time.time)
     file = KeptFile(id="f1", handoff_id="h1", who="agent", kind="file", name="Your bill", mime="application/pdf")
     body = b"x" * 90
 

@@ -57,6 +57,7 @@ export class Chips {
     if (file.state === "going") return [sizeInWords(file.size)];
     return [
       make("span", { class: "problem", role: "alert" }, file.problem),
+      " ",
       make("button", { type: "button", class: "inline", onclick: again }, "Try again", unseen(` to send ${file.name}`)),
     ];
   }

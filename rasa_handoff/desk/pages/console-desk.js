@@ -88,10 +88,20 @@ export class Desk extends EventTarget {
 
   putChat(chat) {
     this.#touched?.add(chat.id);
+    if (!this.chats.has(chat.id)) this.#userCame(chat);
     this.chats.set(chat.id, chat);
     this.#seen.set(chat.id, Math.min(this.#seen.get(chat.id) ?? 0, chat.unanswered));
     if (chat.state === "closed") this.userTypes(chat.id, false);
     this.changed();
+  }
+
+  // Each of a user's chats lists the others, and there is one more.
+  #userCame({ user }) {
+    for (const [id, talk] of this.talks) {
+      if (this.chats.get(id)?.user !== user) continue;
+      talk.fresh = false;
+      if (id === this.selected) this.loadTalk(id);
+    }
   }
 
   /** A chat waits for another group: it is not listed, but stays where it is being read. */

@@ -80,10 +80,11 @@ export class Files extends EventTarget {
     return this.#uploads.share(id);
   }
 
-  /** Whether there are files that would be lost with the page. */
+  /** Whether there are files, or a reply that failed, which would be lost with the page. */
   get waiting() {
     const replies = [...this.#desk.replies.values()].flat();
-    return replies.some(isUploading) || [...this.#trays.values()].some((files) => files.length > 0);
+    const stays = replies.some((reply) => reply.state === "failed" || isUploading(reply));
+    return stays || [...this.#trays.values()].some((files) => files.length > 0);
   }
 
   /** Stop sending files, and let go of their bytes. */

@@ -6,7 +6,7 @@ import { ChatPane } from "./console-chat.js";
 import { Desk } from "./console-desk.js";
 import { Details } from "./console-details.js";
 import { Files } from "./console-files.js";
-import { CloseDialog, HelpDialog } from "./console-dialogs.js";
+import { CloseDialog, FormDialog, HelpDialog } from "./console-dialogs.js";
 import { FiguresDialog } from "./console-figures.js";
 import { renderList, renderMe } from "./console-list.js";
 import * as notices from "./console-notices.js";
@@ -33,9 +33,11 @@ const replies = new Replies(
 );
 const closing = new CloseDialog();
 const passing = new PassDialog();
+const leaving = new FormDialog("#out-dialog");
 const help = new HelpDialog();
 const figures = new FiguresDialog(api.figures);
 const details = new Details(desk);
+let signedOut = false;
 
 const doing = {
   accept: () => desk.chat && accept(desk.chat),
@@ -105,12 +107,18 @@ function leave(message) {
   signInFirst(message);
 }
 
+// Whoever is asked by the browser when the page goes cannot stay any more: the server has signed them out by then.
+function askToSignOut() {
+  return files.waiting ? leaving.ask(signOut) : signOut();
+}
+
 async function signOut() {
   try {
     await api.signOut();
   } catch (error) {
     if (error.status !== 401) return refused(error);
   }
+  signedOut = true;
   location.hash = "";
   location.reload(); // the next agent at this computer finds nothing of this one's
 }
@@ -307,7 +315,7 @@ takeDrops({
   dropped: (given) => pane.give(given),
 });
 document.addEventListener("paste", paste);
-addEventListener("beforeunload", (event) => files.waiting && event.preventDefault());
+addEventListener("beforeunload", (event) => !signedOut && files.waiting && event.preventDefault());
 addEventListener("hashchange", () => {
   const fromHere = document.activeElement?.closest(".chat-link, .chat-head, .earlier-link, .way-back");
   followAddress();
@@ -315,7 +323,7 @@ addEventListener("hashchange", () => {
 });
 document.addEventListener("visibilitychange", () => desk.look());
 document.querySelector("#presence").addEventListener("click", togglePresence);
-document.querySelector("#sign-out").addEventListener("click", signOut);
+document.querySelector("#sign-out").addEventListener("click", askToSignOut);
 document.querySelector("#help").addEventListener("click", doing.help);
 document.querySelector("#figures").addEventListener("click", doing.figures);
 document.querySelector(".skip").addEventListener("click", (event) => {

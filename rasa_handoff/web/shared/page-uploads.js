@@ -15,7 +15,7 @@ export class Uploads {
   }
 
   hold(id, file) {
-    const picture = file.type.startsWith("image/") ? URL.createObjectURL(file) : null;
+    const picture = isPicture(file) ? URL.createObjectURL(file) : null;
     this.#held.set(id, { file, picture, share: 0, going: null, stop: null });
   }
 
@@ -84,4 +84,9 @@ export class Uploads {
     if (go) go();
     else this.#free += 1;
   }
+}
+
+// A drawing that can hold a script is a file to everybody else, so to its sender, too.
+function isPicture({ type }) {
+  return type.startsWith("image/") && type !== "image/svg+xml";
 }
