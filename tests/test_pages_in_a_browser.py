@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -83,6 +84,25 @@ async def test_what_happened_is_told_in_sentences(web: Web, browser: Browser) ->
     await agent.accept(chat)
     await agent.close(chat)
     await expect(page.get_by_text("The chat was ended.", exact=True)).to_be_visible()
+
+
+async def test_the_bots_words_stand_instead_of_the_pages_though_the_user_wrote_meanwhile(
+    web: Web, browser: Browser
+) -> None:
+    joined = {"handoff_id": "h-1", "status": "active", "agent": {"name": "Bo"}, "at": 1.0}
+    told = {"who": "system", "notice": "utter_handoff_joined", "text": "Bo is here now.", "at": 1.0}
+    events = ["event: hello\ndata: {}\n\n", f"event: handoff\nid: 1\ndata: {json.dumps(joined)}\n\n"]
+    page = await browser.new_page()
+    await page.route("**/webhook", lambda route: route.fulfill(json=[]))
+    await page.route("**/stream*", lambda route: route.fulfill(content_type="text/event-stream", body="".join(events)))
+    await page.goto(f"{web.url}/chat/")
+    notices = page.get_by_role("log", name="Messages").locator(".notice")
+    await expect(notices).to_have_text(["Bo has joined."])
+    await page.get_by_role("textbox", name="Your message").fill("Good morning")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_text("Good morning")).to_be_visible()
+    events.append(f"event: message\nid: 2\ndata: {json.dumps(told)}\n\n")
+    await expect(notices).to_have_text(["Bo is here now."])
 
 
 async def test_whoever_has_no_colleague_online_is_told_where_the_chat_goes(web: Web, browser: Browser) -> None:

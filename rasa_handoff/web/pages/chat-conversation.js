@@ -360,9 +360,16 @@ export class Conversation extends EventTarget {
   #add(line) {
     if (this.lines.some(({ id }) => id === line.id)) return;
     // Where the bot has words of its own for what happened, they stand instead of ours.
-    if (line.who === "system" && this.lines.at(-1)?.ours && !line.ours) this.lines.pop();
-    this.lines.push(line);
+    const ours = line.who === "system" && !line.ours ? this.#oursSince() : -1;
+    if (ours < 0) this.lines.push(line);
+    else this.lines.splice(ours, 1, line);
     this.dispatchEvent(new CustomEvent("line", { detail: line }));
+  }
+
+  // Where our words for what happened stand, if nobody but the user has said anything since; else -1.
+  #oursSince() {
+    const last = this.lines.map(({ who }) => who !== "user").lastIndexOf(true);
+    return this.lines[last]?.ours ? last : -1;
   }
 
   #readAgain() {
