@@ -11,7 +11,7 @@ from functools import partial
 from rasa_handoff.backends.base import Backend
 from rasa_handoff.errors import HandoffError
 from rasa_handoff.inbox import Inbox
-from rasa_handoff.model import Handoff
+from rasa_handoff.model import Handoff, Status
 from rasa_handoff.store import Store, Tx, handoffs, retention
 from rasa_handoff.switchboard import Switchboard
 from rasa_handoff.tasks import safely
@@ -84,7 +84,8 @@ class Clock:
 
     async def _look_at(self, handoff: Handoff) -> None:
         backend = self._backends.get(handoff.backend)
-        if backend is None or handoff.chat_id is None or not self._store.owns(handoff):
+        being_opened = handoff.status is Status.REQUESTED  # there may be nothing to see yet
+        if backend is None or handoff.chat_id is None or being_opened or not self._store.owns(handoff):
             return
         try:
             for event in await backend.look(handoff):

@@ -13,7 +13,7 @@ from statistics import median
 from typing import Literal
 from zoneinfo import ZoneInfo
 
-from rasa_handoff.model import EndReason
+from rasa_handoff.model import REFUSALS, EndReason
 from rasa_handoff.store import Store, figures
 from rasa_handoff.store.figures import Course
 
@@ -21,7 +21,6 @@ Fate = Literal["waiting", "taken", "abandoned", "refused", "handed_over"]
 By = Literal["backend", "group", "day", "reason"]
 BY: tuple[By, ...] = ("backend", "group", "day", "reason")
 
-_REFUSALS = {EndReason.UNAVAILABLE, EndReason.REJECTED, EndReason.FAILED}
 _UTC = ZoneInfo("UTC")
 _AT_ONCE = 200  #: handoffs a query: between two of them the server does what else there is
 
@@ -87,7 +86,7 @@ def fate(end_reason: EndReason | None, taken: bool) -> Fate:
         return "waiting"
     if end_reason is EndReason.HANDED_OVER:
         return "handed_over"
-    return "refused" if end_reason in _REFUSALS else "abandoned"
+    return "refused" if end_reason in REFUSALS else "abandoned"
 
 
 def midnight_before(at: float, zone: ZoneInfo) -> float:

@@ -38,6 +38,9 @@ class EndReason(str, Enum):
     HANDED_OVER = "handed_over"  #: the user talks with the agents where they are, for good; the bot has left
 
 
+#: Those of a handoff that no agent system kept, unless an agent had it.
+REFUSALS = frozenset({EndReason.UNAVAILABLE, EndReason.REJECTED, EndReason.FAILED})
+
 Who = Literal["user", "agent", "bot", "system"]
 AttachmentKind = Literal["image", "audio", "video", "file", "location"]
 

@@ -8,7 +8,7 @@ from functools import partial
 
 from rasa_handoff.changes import Changes, Posted, ended
 from rasa_handoff.errors import Conflict, UnknownChat
-from rasa_handoff.model import Delivery, EndReason, Handoff, Message, Rating, Status
+from rasa_handoff.model import REFUSALS, Delivery, EndReason, Handoff, Message, Rating, Status
 from rasa_handoff.requests import Requests
 from rasa_handoff.store import Store, Tx, deliveries, handoffs, messages
 
@@ -114,7 +114,7 @@ class Switchboard:
         if handoff is None:
             raise UnknownChat("no handoff")
         backend = self._changes.backends.get(handoff.backend)
-        if backend is None or not backend.takes_ratings() or handoff.chat_id is None:
+        if backend is None or not backend.takes_ratings() or _was_refused(handoff):
             raise Conflict("no_ratings", "the agent system takes no rating of this handoff")
         handoff = self._changes.post(tx, replace(handoff, rating=rating), "agent", "rating", asdict(rating))
         self._changes.write(tx, handoff)
@@ -245,3 +245,8 @@ class Switchboard:
             self.closed(tx, handoff, EndReason.AGENT_CLOSED if gone else EndReason.FAILED, tell_agents=exhausted)
         else:
             handoffs.count(tx, handoff)
+
+
+def _was_refused(handoff: Handoff) -> bool:
+    """Whether its agent system never had it."""
+    return handoff.accepted_at is None and (handoff.status is Status.REQUESTED or handoff.end_reason in REFUSALS)

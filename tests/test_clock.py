@@ -134,6 +134,19 @@ class TestLooking:
         await asyncio.sleep(0.05)
         assert still.kinds_to_user().count("message") == 1
 
+    async def test_a_chat_that_is_being_opened_is_left_alone(self, still: Stage) -> None:
+        """There may be none yet where it is asked for, which does not mean that it is over."""
+        backend = Forgetful()
+        backend.chat_id_of = lambda handoff: handoff.id  # type: ignore[method-assign]
+        backend.answer = lambda handoff: asyncio.Event().wait()
+        still.runtime.backends["desk"] = backend  # type: ignore[index]
+        asking = asyncio.create_task(still.request())
+        await still.until(lambda: backend.opened)
+        backend.knows["ann"] = [Closed(chat_id=backend.opened[0][0].id)]
+        await still.runtime.clock.look()
+        assert await reasons(still) == ["requested"]
+        asking.cancel()
+
     async def test_every_open_chat_is_looked_at_however_many_there_are(self, still: Stage) -> None:
         backend = Forgetful()
         still.runtime.backends["desk"] = backend  # type: ignore[index]

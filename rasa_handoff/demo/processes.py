@@ -105,10 +105,13 @@ _prctl = _load_prctl()  # before any fork: nothing may be loaded after it
 
 
 def _begin() -> None:
-    """Keep conversations to ourselves; and have Linux end this process when the demo is killed, an orphan else."""
+    """Keep conversations to ourselves; and have Linux kill this process when the demo is killed, an orphan else.
+
+    Sanic misses a SIGTERM that comes in the moment in which it starts.
+    """
     os.umask(0o077)  # as `umask=` would, which uvloop's subprocesses do not know
     if _prctl is not None:
-        _prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 async def first_end(servers: list[Server]) -> None:
