@@ -92,12 +92,8 @@ def test_from_the_bot_to_an_agent_and_back(office: Office, channel: str) -> None
     agent.close(chat)
     until(lambda: office.bot.handoff(user)["status"] == "closed", what="the end")  # type: ignore[index]
     office.internet.asked.clear()
-
-    def the_bot_answers() -> bool:
-        office.say(channel, "/ask_hours")
-        return office.arrived("Monday to Friday")
-
-    until(the_bot_answers, what="the bot's answer")
+    office.say(channel, "/ask_hours")
+    until(lambda: office.arrived("Monday to Friday"), what="the bot's answer")
     said = json.dumps([message["text"] for message in agent.ask("GET", f"/chats/{chat}")["messages"]])
     assert "/ask_hours" not in said
 
