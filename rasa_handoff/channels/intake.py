@@ -3,7 +3,7 @@
 A request to a channel's webhook is remembered in a context variable, which every task that the channel starts
 for it inherits. The gate asks for what belongs to the message it has in hand; what the channel will not tell
 the bot of is taken in when the channel has answered, and so has found the request authentic, and before its
-answer goes out.
+answer goes out. Only the service itself is asked sooner, for what its webhook leaves out (`Channel.look_up`).
 """
 
 from __future__ import annotations
