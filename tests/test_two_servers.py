@@ -189,7 +189,7 @@ def test_a_socket_is_found_at_the_other_server(two: tuple[Bot, Bot]) -> None:
         known = len(heard)
         agent.close(chat)
         until(lambda: heard[known:], 20, "the bot's word at the end")
-    assert second.tracker("ann")["slots"]["handoff_status"] == "closed"
+    until(lambda: second.tracker("ann")["slots"]["handoff_status"] == "closed", 20, "the bot's return")
 
 
 def test_tabs_at_both_servers_hear_the_same(two: tuple[Bot, Bot]) -> None:

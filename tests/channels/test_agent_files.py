@@ -20,6 +20,7 @@ from rasa_handoff.model import Attachment
 from rasa_handoff.store import Store
 from rasa_handoff.store.files import KeptFile
 from rasa_handoff.testing import Wire
+from rasa_handoff.testing.waiting import until
 
 
 @pytest.fixture
@@ -114,15 +115,20 @@ async def test_whoever_takes_it_may_say_no_or_not_now(wire: Wire, files: AgentFi
 async def test_only_a_few_are_in_memory_at_once(wire: Wire, files: AgentFiles) -> None:
     held: list[int] = []
     most = 0
+    let_go = asyncio.Event()
 
     async def hold(file: AgentFile) -> None:
         nonlocal most
         held.append(1)
         most = max(most, len(held))
-        await asyncio.sleep(0.01)
+        await let_go.wait()
         held.pop()
 
-    await asyncio.gather(*(files.hand_on(Attachment(url=f"{wire.url}/bill"), hold) for _ in range(20)))
+    handing_on = asyncio.gather(*(files.hand_on(Attachment(url=f"{wire.url}/bill"), hold) for _ in range(20)))
+    await until(lambda: len(held) == agent_files._AT_ONCE)
+    await asyncio.sleep(0.1)  # in which one more would come
+    let_go.set()
+    await handing_on
     assert most == agent_files._AT_ONCE
 
 

@@ -7,7 +7,9 @@ from typing import Any
 
 from socketio import AsyncClient
 
+from rasa_handoff.model import Handoff
 from rasa_handoff.testing.payloads import Payloads
+from tests.channels.line import Line
 
 PAYLOADS = Payloads(__file__)
 
@@ -44,3 +46,13 @@ class Page:
 
     def texts(self) -> list[str]:
         return [each.get("text", "") for each in self.said()]
+
+
+async def begin(line: Line, *pages: Page) -> Handoff:
+    """An agent takes the conversation, and every page has heard of it: what comes from here on is news."""
+    handoff = await line.hand_over("ann")
+    await line.gone(handoff)
+    await line.until(lambda: all("Bo is here now." in page.texts() for page in pages))
+    for page in pages:
+        page.heard.clear()
+    return handoff

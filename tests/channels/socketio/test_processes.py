@@ -16,7 +16,7 @@ from rasa.core.channels.socketio import SocketIOInput
 from rasa_handoff.channels import socketio
 from rasa_handoff.elsewhere import Asked
 from tests.channels.line import Line
-from tests.channels.socketio.page import Page
+from tests.channels.socketio.page import Page, begin
 
 
 class Beside(Line):
@@ -63,10 +63,7 @@ async def other(new_database: str, tmp_path: Path, rasa_agent: Agent, one: Line)
 
 async def test_tabs_at_two_servers_both_get_what_an_agent_writes_once_and_in_order(one: Line, other: Line) -> None:
     async with tab(one) as here, tab(other) as there:
-        handoff = await one.hand_over("ann")
-        await one.gone(handoff)
-        here.heard.clear()
-        there.heard.clear()
+        handoff = await begin(one, here, there)
         words = [f"line {number}" for number in range(30)]
         for text in words:
             await one.reply(handoff, text)
@@ -75,10 +72,7 @@ async def test_tabs_at_two_servers_both_get_what_an_agent_writes_once_and_in_ord
 
 async def test_what_cannot_be_given_to_the_other_servers_now_comes_once_later(one: Line, other: Line) -> None:
     async with tab(one) as here, tab(other) as there:
-        handoff = await one.hand_over("ann")
-        await one.gone(handoff)
-        here.heard.clear()
-        there.heard.clear()
+        handoff = await begin(one, here, there)
         await one.runtime.store.write(lambda tx: tx.run("ALTER TABLE handoff_kept RENAME TO put_away", {}))
         await one.try_reply(handoff, "once")
         await one.runtime.store.write(lambda tx: tx.run("ALTER TABLE put_away RENAME TO handoff_kept", {}))
@@ -92,10 +86,7 @@ async def test_a_tab_at_a_server_that_is_slow_to_answer_gets_it_all_the_same(
 ) -> None:
     monkeypatch.setattr(socketio, "_ANSWERS_WITHIN", 0.0)
     async with tab(one) as here, tab(other) as there:
-        handoff = await one.hand_over("ann")
-        await one.gone(handoff)
-        here.heard.clear()
-        there.heard.clear()
+        handoff = await begin(one, here, there)
         words = [f"line {number}" for number in range(20)]
         for text in words:
             await one.reply(handoff, text)
@@ -125,10 +116,7 @@ async def test_typing_is_seen_in_every_tab(one: Line, other: Line) -> None:
 
 async def test_the_bot_that_takes_over_again_speaks_in_every_tab(one: Line, other: Line) -> None:
     async with tab(one) as here, tab(other) as there:
-        handoff = await one.hand_over("ann")
-        await one.gone(handoff)
-        here.heard.clear()
-        there.heard.clear()
+        handoff = await begin(one, here, there)
         await one.close(handoff)
         said = await one.bot_said("ann")
         assert said
@@ -138,9 +126,7 @@ async def test_the_bot_that_takes_over_again_speaks_in_every_tab(one: Line, othe
 
 async def test_the_bot_speaks_once_in_the_only_tab_which_is_at_another_server(one: Line, other: Line) -> None:
     async with tab(other) as there:
-        handoff = await one.hand_over("ann")
-        await one.gone(handoff)
-        there.heard.clear()
+        handoff = await begin(one, there)
         await one.close(handoff)
         said = await one.bot_said("ann")
         assert said

@@ -18,7 +18,7 @@ from rasa_handoff.channels.base import Around
 from rasa_handoff.channels.socketio import SocketIO
 from rasa_handoff.model import Attachment, Button, Card
 from tests.channels.line import Line
-from tests.channels.socketio.page import Page
+from tests.channels.socketio.page import Page, begin
 
 
 @pytest_asyncio.fixture
@@ -111,9 +111,7 @@ async def test_typing_is_an_event_of_ours(line: Line, page: Page) -> None:
 
 
 async def test_pictures_buttons_and_cards_have_the_form_of_what_the_bot_says(line: Line, page: Page) -> None:
-    handoff = await line.hand_over("ann")
-    await line.gone(handoff)
-    page.heard.clear()
+    handoff = await begin(line, page)
     await line.reply(
         handoff,
         "Sure?",
