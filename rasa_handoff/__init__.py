@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         AgentTyping,
         Closed,
         MessageStatus,
+        MessageTakenBack,
         QueueMoved,
         Transferred,
     )
@@ -35,6 +36,7 @@ __all__ = [
     "HandoffInput",
     "LivePersonAgentInput",
     "MessageStatus",
+    "MessageTakenBack",
     "Opened",
     "QueueMoved",
     "Refused",

@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, cast, get_args
 from urllib.parse import urlsplit
 
-from rasa_handoff.model import Attachment, AttachmentKind
+from rasa_handoff.model import Attachment, AttachmentKind, Message
 from rasa_handoff.transcript import clean
 
 MOST = 10  #: of one message
 LONGEST_URL = 2048
 _LONGEST_NAME = 200
+_LARGEST = 1 << 53  #: bytes; from there on numbers in JSON are not what they seem (RFC 8259, 6)
 _URL = re.compile(r"https?://[^\s/?#]+\S*", re.IGNORECASE)
 _KINDS = get_args(AttachmentKind)
 
 
 def in_metadata(metadata: Any) -> tuple[Attachment, ...]:
-    """The attachments in a message's metadata: ``attachments: [{"url", "kind"?, "name"?, "mime"?}]``.
+    """The attachments in a message's metadata: ``attachments: [{"url", "kind"?, "name"?, "mime"?, "size"?}]``.
 
     A channel of Rasa's own has no place for them; the bot's own channels and our chat interface put them
     there. What is none is left out: metadata is the channel's, and may mean anything.
@@ -38,12 +40,19 @@ def is_web_address(url: str) -> bool:
 
 
 def read(told: Any) -> Attachment | None:
-    """One attachment, ``{"url", "kind"?, "name"?, "mime"?}``, as a stranger wrote it; None when it is none."""
+    """One attachment, ``{"url", "kind"?, "name"?, "mime"?, "size"?}``, as a stranger wrote it; None when it is none."""
     url = told.get("url") if isinstance(told, Mapping) else None
     if not isinstance(url, str) or len(url) > LONGEST_URL or not is_web_address(url):
         return None
     name, mime = _text(told.get("name")), _text(told.get("mime"))
-    return Attachment(url=clean(url), kind=_kind(told.get("kind"), mime), name=name, mime=mime)
+    kind, size = _kind(told.get("kind"), mime), size_in(told)
+    return Attachment(url=clean(url), kind=kind, name=name, mime=mime, size=size)
+
+
+def size_in(told: Mapping[str, Any]) -> int | None:
+    """The ``size`` of a file, in bytes, where a stranger says one that is possible."""
+    size = told.get("size")
+    return size if type(size) is int and 0 < size < _LARGEST else None
 
 
 def ending_of(attachment: Attachment) -> str | None:
@@ -57,7 +66,25 @@ def ending_of(attachment: Attachment) -> str | None:
 
 def as_line(attachment: Attachment) -> str:
     """*attachment* as text, for a place that takes nothing else."""
+    if not is_web_address(attachment.url):
+        return unshown(attachment)
     return f"{attachment.name}: {attachment.url}" if attachment.name else attachment.url
+
+
+def unshown(attachment: Attachment, why: str = "the bot's server has no public_url") -> str:
+    """What agents read who can neither be given a file nor a link to it."""
+    what = f"{attachment.kind} {attachment.name}" if attachment.name else attachment.kind
+    return f"[{what}: the user sent it, but it cannot be shown here: {why}]"
+
+
+def for_others(message: Message) -> Message:
+    """*message* for those who can open nothing but addresses of the web: a line in the place of every other file."""
+    hidden = [each for each in message.attachments if not is_web_address(each.url)]
+    if not hidden:
+        return message
+    shown = tuple(each for each in message.attachments if each not in hidden)
+    text = "\n".join(filter(None, (message.text, *map(unshown, hidden))))
+    return replace(message, text=text, attachments=shown)
 
 
 def _kind(told: Any, mime: str | None) -> AttachmentKind:

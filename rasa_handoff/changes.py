@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from rasa_handoff.attachments import for_others
 from rasa_handoff.backends.base import Backend
 from rasa_handoff.model import (
     Deadline,
@@ -172,7 +173,7 @@ class Changes:
         if message.edits and not backend.shows_edits:
             text = self._settings.edited_text.replace("{text}", message.text)
             message = replace(message, text=text.strip())
-        return backend.parts(message)
+        return backend.parts(message if backend.takes_files else for_others(message))
 
     def _parts_of(self, handoff: Handoff, message: Message | None) -> Sequence[Message | None]:
         backend = self.backends.get(handoff.backend)

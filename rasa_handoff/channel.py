@@ -27,7 +27,7 @@ from rasa_handoff.channels.stream import StreamOutput, find_files
 from rasa_handoff.desk import live
 from rasa_handoff.desk.api import DeskApi
 from rasa_handoff.dialogue import Dialogue
-from rasa_handoff.errors import ConfigError, HandoffError, StoreError
+from rasa_handoff.errors import ConfigError, HandoffError, StoreClosed
 from rasa_handoff.fetch import AnyFile
 from rasa_handoff.gate import Gate
 from rasa_handoff.inbox import Typed
@@ -92,10 +92,10 @@ class HandoffInput(InputChannel):
         """The parts that run.
 
         Raises:
-            StoreError: the server has not started yet, or is stopping.
+            StoreClosed: the server has not started yet, or is stopping.
         """
         if self._runtime is None:
-            raise StoreError("the server is starting or stopping")
+            raise StoreClosed("the server is starting or stopping")
         return self._runtime
 
     def blueprint(self, on_new_message: Callable[[UserMessage], Awaitable[Any]]) -> Blueprint:
@@ -178,7 +178,7 @@ class HandoffInput(InputChannel):
         intake.install(app, gate.take_in)
         self._runtime, self._gate = runtime, gate
         self._takeover = Takeover(runtime, dialogue)
-        await runtime.open(reach)
+        await runtime.open(reach, self._open_file)
 
     async def _guard(self, app: Sanic, loop: Any = None) -> None:
         """The bot is loaded: take up what was left, and stand before it."""
@@ -241,7 +241,11 @@ class Answers(CollectingOutputChannel):
 async def _answer_in_parts(
     request: Request, message: UserMessage, on_new_message: Callable[[UserMessage], Awaitable[Any]]
 ) -> None:
-    """Answer as Rasa's rest channel does with ``?stream=true``: a line of JSON for each thing said."""
+    """Answer as Rasa's rest channel does with ``?stream=true``: a line of JSON for each thing said.
+
+    Raises:
+        Conflict: the message was refused; nothing has been answered yet.
+    """
     said: asyncio.Queue[Any] = asyncio.Queue()
     message.output_channel = QueueOutputChannel(said)
 
@@ -252,9 +256,13 @@ async def _answer_in_parts(
             said.put_nowait(None)
 
     task = asyncio.create_task(listen())
+    part = await said.get()
+    if part is None:
+        await task  # a status can still say that the message was refused
     response = await request.respond(content_type="text/event-stream")
-    while (part := await said.get()) is not None:
+    while part is not None:
         await response.send(json.dumps(part) + "\n")
+        part = await said.get()
     await task
     await response.eof()
 

@@ -4,6 +4,7 @@ HandoffError
 ├── ConfigError            the settings are wrong; the message names every fault and its remedy
 ├── FilesError             a bot's files cannot be used as they are; the message names each and its line
 ├── StoreError             the database cannot be used
+│   ├── StoreClosed        the server is starting or stopping
 │   └── StoreInUse         another process writes this SQLite file
 ├── BackendError           the agent system said no for good
 │   ├── TemporaryError     … or could not answer now: try again
@@ -58,6 +59,10 @@ class FilesError(HandoffError):
 
 class StoreError(HandoffError):
     """The database cannot be used."""
+
+
+class StoreClosed(StoreError):
+    """The server is starting or stopping, and the database is not open."""
 
 
 class StoreInUse(StoreError):

@@ -38,6 +38,15 @@ class AgentMessage(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MessageTakenBack(Event):
+    """An agent takes back what they wrote: if it has not gone out to the user, it never does."""
+
+    message_id: str  #: the ``event_id`` that the message had
+    #: What a user reads who may have got it; empty: nothing. None: then it stays, and to tell us is a `Conflict`.
+    instead: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentTyping(Event):
     """An agent began or stopped typing. Not kept."""
 
@@ -97,6 +106,7 @@ AnyEvent = Union[
     QueueMoved,
     Transferred,
     MessageStatus,
+    MessageTakenBack,
     AgentAway,
     AgentIdle,
     Closed,

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import re
-from collections.abc import AsyncIterator, Collection, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
@@ -183,12 +183,13 @@ class Fetcher:
                 proxy=proxy,
                 timeout=aiohttp.ClientTimeout(total=longest, connect=self._timeout, sock_read=self._timeout),
             ) as reply:
-                if reply.status != 200:
-                    raise FetchError(f"its server answered with HTTP {reply.status}")
-                file = File(reply, largest)
-                if file.size is not None and file.size > largest:
-                    raise FetchError(f"it is larger than {largest} bytes")
-                yield file
+                with _closing_unread(reply):
+                    if reply.status != 200:
+                        raise FetchError(f"its server answered with HTTP {reply.status}")
+                    file = File(reply, largest)
+                    if file.size is not None and file.size > largest:
+                        raise FetchError(f"it is larger than {largest} bytes")
+                    yield file
         except asyncio.TimeoutError as error:
             raise FetchError("it did not come in time") from error
         except (aiohttp.ClientError, OSError) as error:
@@ -213,7 +214,26 @@ async def whole(file: AnyFile, largest: int) -> Fetched:
     """
     if file.size is not None and file.size > largest:
         raise FetchError(f"it is larger than {largest} bytes")
-    return Fetched(body=b"".join([part async for part in file.parts()]), mime=file.mime, name=file.name)
+    parts, left = [], largest
+    async for part in file.parts():
+        parts.append(part)
+        left -= len(part)
+        if left < 0:
+            raise FetchError(f"it is larger than {largest} bytes")
+    return Fetched(body=b"".join(parts), mime=file.mime, name=file.name)
+
+
+@contextmanager
+def _closing_unread(reply: aiohttp.ClientResponse) -> Iterator[None]:
+    """Close the connection at the end, unless all of *reply* has been read.
+
+    aiohttp 3.9 keeps it for the next request where the rest has come, although it may have stopped listening there.
+    """
+    try:
+        yield
+    finally:
+        if not reply.content.at_eof():
+            reply.close()
 
 
 def _parsed(url: str) -> URL:

@@ -6,11 +6,11 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from functools import partial
 
-from rasa_handoff.errors import Conflict, FetchError, Malformed, StoreError
+from rasa_handoff.errors import Conflict, FetchError, Malformed, StoreError, UnknownChat
 from rasa_handoff.fetch import AnyFile
 from rasa_handoff.media import OURS, Media, MediaFile
 from rasa_handoff.model import Attachment
@@ -38,10 +38,21 @@ class Files:
         largest: bytes of one.
         most: bytes of all that are kept, of everybody; it may be a little more, for it is summed up now and then.
         now: seconds since the epoch.
+        givers: who may give some, of ``users`` and ``agents``.
     """
 
-    def __init__(self, store: Store, media: Media, largest: int, most: int, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        media: Media,
+        largest: int,
+        most: int,
+        now: Callable[[], float],
+        *,
+        givers: Collection[str] = ("users", "agents"),
+    ) -> None:
         self.largest = largest
+        self._givers = givers
         self._most = most
         self._kept, self._sum_until = 0, 0.0
         self._store = store
@@ -52,6 +63,21 @@ class Files:
 
     async def stop(self) -> None:
         await self._tasks.stop()
+
+    # -- allowed ------------------------------------------------------------------------------
+
+    def are_taken_from(self, who: Giver) -> bool:
+        """Whether this side may give files at all."""
+        return f"{who}s" in self._givers
+
+    def require_taken_from(self, who: Giver) -> None:
+        """Require that this side may give files at all.
+
+        Raises:
+            Conflict: ``files_off``.
+        """
+        if not self.are_taken_from(who):
+            raise Conflict("files_off", f"files of {who}s are switched off here")
 
     # -- received -----------------------------------------------------------------------------
 
@@ -160,6 +186,21 @@ class Files:
         except StoreError as error:  # the clock does it, once the database is there again
             log.warning("files.not_forgotten %s", error)
 
+    # -- taken back ---------------------------------------------------------------------------
+
+    async def take_back(self, file_id: str, is_theirs: Callable[[Tx, KeptFile], bool]) -> None:
+        """Delete a file that was given and that no message has.
+
+        Args:
+            is_theirs: says whether a file is of whoever takes it back; it only reads.
+
+        Raises:
+            UnknownChat: they have given no such file, or it is gone.
+            Conflict: ``sent``, a message has it.
+        """
+        await self._store.write(partial(_take_back, file_id=file_id, is_theirs=is_theirs))
+        self._tasks.start(self._forget(file_id))
+
     # -- sent and opened ----------------------------------------------------------------------
 
     def url(self, file: KeptFile, *, ours: bool) -> str | None:
@@ -193,7 +234,7 @@ class Files:
         if url is None:
             raise no_public_url()
         files.sent(tx, file_id)
-        return Attachment(url=url, kind=file.kind, name=file.name, mime=file.mime)
+        return Attachment(url=url, kind=file.kind, name=file.name, mime=file.mime, size=file.size)
 
     def behind(self, url: str) -> AbstractAsyncContextManager[AnyFile] | None:
         """The file that *url* opens, without the way over the network; None where it is no link to one of these."""
@@ -233,6 +274,14 @@ class _OpenFile:
             yield body[skip:]
             skip = 0
             await asyncio.sleep(0)  # a database and a reader that are both quick would leave nobody else a turn
+
+
+def _take_back(tx: Tx, file_id: str, is_theirs: Callable[[Tx, KeptFile], bool]) -> None:
+    file = files.get(tx, file_id)
+    if file is None or not is_theirs(tx, file):
+        raise UnknownChat("no such file")
+    if not files.take_back(tx, file_id):
+        raise Conflict("sent", "a message has this file")
 
 
 async def in_parts(body: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -136,21 +136,27 @@ class Gate:
     async def _decide(
         self, message: UserMessage, heard: Heard | None, to_bot: Callable[[UserMessage], Awaitable[Any]]
     ) -> Any:
+        """Give *message* to who has the conversation.
+
+        Raises:
+            Conflict: ``not_open``; it was for agents alone, who have left meanwhile.
+        """
         handoff = await self._meet(message)
-        if handoff is None:
-            return await _said_to_bot(message, heard, to_bot)
-        if handoff.is_open:
+        if handoff is not None and handoff.is_open:
             self._nudge(handoff)
             if await self._to_agent(message, heard or Heard(sender_id=message.sender_id), handoff):
                 return _collected(message)
             handoff = await self._switchboard.holder(message.sender_id)
+        if heard is not None and heard.for_agents and not self._is_end_word(message):
+            # Before the bot says what it has to say at an end: that would go down with this message.
+            raise not_open()
         if handoff is not None:
             # It ended, and the bot does not know yet: it has to, before it can answer.
             await self._hear_out(message, handoff)
             await self._dialogue.settle_locked(handoff.id, message.output_channel)
             if self._is_end_word(message):
                 return _collected(message)
-        return await _said_to_bot(message, heard, to_bot)
+        return await to_bot(message)
 
     async def _meet(self, message: UserMessage) -> Handoff | None:
         """Give the user what waited for them; the handoff that holds the conversation."""
@@ -238,19 +244,6 @@ class Gate:
         words = await self._dialogue.words(handoff, "utter_handoff_undelivered", {})
         if words and message.output_channel is not None:
             await message.output_channel.send_response(message.sender_id, words)
-
-
-async def _said_to_bot(
-    message: UserMessage, heard: Heard | None, to_bot: Callable[[UserMessage], Awaitable[Any]]
-) -> Any:
-    """Let the bot answer *message*.
-
-    Raises:
-        Conflict: ``not_open``; it was for agents alone, who have left meanwhile.
-    """
-    if heard is not None and heard.for_agents:
-        raise not_open()
-    return await to_bot(message)
 
 
 def _with_metadata(heard: Heard, metadata: Any) -> Heard:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from rasa_handoff.attachments import is_web_address
 from rasa_handoff.channels.base import Channel, ChannelFile, Heard, pressed
-from rasa_handoff.media import Media, MediaFile, unshown
+from rasa_handoff.media import Media, MediaFile
 from rasa_handoff.model import Attachment, Handoff, Message, new_id
 from rasa_handoff.transcript import clean, redact_text
 
@@ -54,7 +54,7 @@ class Hearing:
         )
 
     def _carried(self, channel: Channel, handoff: Handoff, heard: Heard) -> tuple[list[Attachment], list[str]]:
-        """What goes along, and a line for each file that the agents cannot be shown."""
+        """What goes along, and a line for each file that nobody could open."""
         shown: list[Attachment] = []
         unseen: list[str] = []
         for each in heard.attachments[:_MOST_CARRIED]:
@@ -65,11 +65,8 @@ class Hearing:
                 unseen += [] if known else [f"[{each.kind}: the user sent it, but its address cannot be opened]"]
                 continue
             file = _file(each, channel, handoff)
-            url = self._media.url(file, ours=handoff.backend == "desk")
-            if url is None:
-                unseen.append(unshown(file))
-            else:
-                shown.append(Attachment(url=url, kind=each.kind, name=file.name, mime=each.mime))
+            url = self._media.link(file)
+            shown.append(Attachment(url=url, kind=each.kind, name=file.name, mime=each.mime, size=each.size))
         return shown, unseen
 
 

@@ -19,11 +19,12 @@ from rasa_handoff.events import (
     Closed,
     Event,
     MessageStatus,
+    MessageTakenBack,
     QueueMoved,
     Transferred,
 )
 from rasa_handoff.model import Handoff, Json, Message, Person, Status, new_id
-from rasa_handoff.store import Store, Tx, handoffs, messages
+from rasa_handoff.store import Store, Tx, deliveries, handoffs, messages
 from rasa_handoff.switchboard import Switchboard
 
 
@@ -49,7 +50,8 @@ class Inbox:
 
         Raises:
             UnknownChat: no handoff of this backend has that chat.
-            Conflict: the handoff is closed; ``code`` is its end reason.
+            Conflict: the handoff is closed, and ``code`` is its end reason; or ``delivered``, it is too late to take
+                a message back.
         """
         if isinstance(event, AgentTyping):
             return await self._typed(backend, event)
@@ -194,6 +196,17 @@ class Inbox:
             handoff = self._changes.report(tx, handoff, event.event_id, "submitted")
         return handoff
 
+    def _taken_back(self, tx: Tx, handoff: Handoff, event: MessageTakenBack) -> Handoff:
+        delivery = deliveries.known_as(tx, handoff.id, event.message_id)
+        if delivery is not None and deliveries.take_back(tx, delivery):
+            return handoff
+        if event.instead is None:
+            raise Conflict("delivered", "it is too late: the user has got this message, or is about to")
+        if not event.instead:
+            return handoff
+        said = AgentMessage(chat_id=event.chat_id, event_id=event.event_id, text=event.instead)
+        return self._wrote(tx, handoff, said)
+
     def _read_there(self, tx: Tx, handoff: Handoff, event: MessageStatus) -> Handoff:
         """The agents have read what the user wrote, up to a message."""
         message = messages.get(tx, handoff.id, event.message_id) if event.state == "read" else None
@@ -214,6 +227,7 @@ class Inbox:
         Closed: _closed,
         AgentMessage: _wrote,
         MessageStatus: _read_there,
+        MessageTakenBack: _taken_back,
     }
 
 

@@ -16,6 +16,7 @@ from rasa_handoff.transcript import clean
 
 _PURPOSE = "media"
 PATH = "/webhooks/handoff"  #: of our routes; also what a link begins with where nobody knows the server's address
+_LINKS = f"{PATH}/media/"
 OURS = "handoff"  #: our own channel, as Rasa calls it: its files are kept in our database
 
 UNKNOWN = "application/octet-stream"
@@ -60,7 +61,6 @@ class Media:
     ) -> None:
         self._secret = secret
         self._public_url = public_url
-        self._begin = f"{public_url or ''}{PATH}/media/"
         self._lasting = lasting
         self._now = now
 
@@ -70,18 +70,21 @@ class Media:
         Args:
             ours: it is for a page of ours, which finds it without knowing the server's address.
         """
-        if self._public_url is None and not ours:
-            return None
+        return None if self._public_url is None and not ours else self.link(file)
+
+    def link(self, file: MediaFile) -> str:
+        """A link to *file*; where nobody knows the server's address, only pages of ours and `behind` can use it."""
         value = json.dumps(asdict(file), ensure_ascii=False, separators=(",", ":"))
         token = signing.sign(self._secret(), _PURPOSE, value, self._now() + self._lasting)
-        return f"{self._begin}{token}/{_end(file.name or file.kind)}"
+        return f"{self._public_url or ''}{_LINKS}{token}/{_end(file.name or file.kind)}"
 
     def behind(self, url: str) -> MediaFile | None:
         """The file that a link of ours stands for; None where *url* is none, or has expired."""
-        if not url.startswith(self._begin):
+        path = url.removeprefix(self._public_url or "")  # it may be older than our having one
+        if not path.startswith(_LINKS):
             return None
         try:
-            return self.file(url.removeprefix(self._begin).partition("/")[0])
+            return self.file(path.removeprefix(_LINKS).partition("/")[0])
         except NotAuthentic:
             return None
 
@@ -107,12 +110,6 @@ def _end(name: str) -> str:
     while len(end := quote(name, safe="")) > _LONGEST_END:
         name = name[1:]
     return end
-
-
-def unshown(file: MediaFile) -> str:
-    """What an agent reads who cannot be given a link to *file*."""
-    what = f"{file.kind} {file.name}" if file.name else file.kind
-    return f"[{what}: the user sent it, but it cannot be shown here, because the bot's server has no public_url]"
 
 
 def harmless(*told: str | None) -> str:

@@ -69,6 +69,7 @@ class Attachment:
     kind: AttachmentKind = "file"
     name: str | None = None
     mime: str | None = None
+    size: int | None = None  #: bytes, where whoever keeps it says so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 from rasa_handoff.changes import Changes, Posted
 from rasa_handoff.errors import (
@@ -30,6 +31,7 @@ from rasa_handoff.switchboard import Switchboard
 log = logging.getLogger(__name__)
 
 Send = Callable[[Handoff, Delivery], Awaitable[None]]
+Written = TypeVar("Written")
 
 # Seconds before the next try. A person is waiting: the long schedules of webhook senders are wrong here.
 _SCHEDULE = (0.5, 1.0, 2.0, 5.0, 10.0, 15.0, 30.0)
@@ -72,13 +74,14 @@ class _Lane:
     their turn with the conversation, which what the user is to read does not.
     """
 
-    __slots__ = ("ids", "key", "nudged", "queue", "task")
+    __slots__ = ("came", "ids", "key", "nudged", "queue", "task")
 
     def __init__(self, key: tuple[str, str]) -> None:
         self.key = key
         self.queue: deque[Posted] = deque()
         self.ids: set[str] = set()  #: of what is in the queue
         self.nudged: asyncio.Event | None = None  #: there while it waits for the next try
+        self.came = False  #: the user has come since the last try began
         self.task: asyncio.Task[None] | None = None
 
 
@@ -211,7 +214,10 @@ class Outbox:
 
     def _try_now(self, handoff_id: str) -> None:
         lane = self._lanes.get((handoff_id, "user"))
-        if lane is not None and lane.nudged is not None:
+        if lane is None:
+            return
+        lane.came = True  # the try that is under way may have found nobody
+        if lane.nudged is not None:
             lane.nudged.set()
 
     async def retry(self, delivery_id: str) -> Delivery:
@@ -259,14 +265,18 @@ class Outbox:
             lane.task = asyncio.create_task(self._drain(lane))
 
     async def _drain(self, lane: _Lane) -> None:
+        waited = False  # behind the first that had to, others did
         while lane.queue and not self._stopping:
             posted = lane.queue[0]
             if posted.delivery.attempts:  # else at once: who posted it may have another idea of the time
+                waited = True
                 await self._wait(lane, posted.delivery.next_at - self._now())
             async with self._places:
+                wanted = not waited or await self._is_still_wanted(posted)
                 if not await self._may_send(posted.handoff):
                     return
-                later = await self._try(posted)
+                lane.came = False
+                later = await self._try(posted) if wanted else None
             if later is None:
                 lane.queue.popleft()
                 lane.ids.discard(posted.delivery.id)
@@ -275,8 +285,15 @@ class Outbox:
         if not lane.queue:
             del self._lanes[lane.key]
 
+    async def _is_still_wanted(self, posted: Posted) -> bool:
+        """Whether what waited may go; from here on its agent cannot take it back any more."""
+        delivery, owner = posted.delivery, posted.handoff.owner
+        if not delivery.body.get("theirs"):
+            return True
+        return bool(await self._write(partial(deliveries.claim, delivery=delivery, owner=owner)))
+
     async def _wait(self, lane: _Lane, seconds: float) -> None:
-        if seconds <= 0:
+        if seconds <= 0 or lane.came:
             return
         lane.nudged = asyncio.Event()
         try:
@@ -355,15 +372,18 @@ class Outbox:
             self._settle(tx, Outcome(handoff=handoff, delivery=dead))
         _forget(tx, dead)
 
-    async def _write(self, change: Callable[[Tx], object]) -> None:
-        """Write what became of a delivery. It has been sent: until that is on disk nothing else of its lane goes."""
+    async def _write(self, change: Callable[[Tx], Written]) -> Written | None:
+        """Write what becomes of a delivery: until that is on disk nothing else of its lane goes.
+
+        Returns:
+            what *change* does; None: the server stops, and it is not written.
+        """
         while True:
             try:
-                await self._store.write(change)
-                return
+                return await self._store.write(change)
             except StoreError as error:
                 if self._stopping:
-                    return
+                    return None
                 log.error("outbox.not_written %s", error)
                 await asyncio.sleep(1.0)
 

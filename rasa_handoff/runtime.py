@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,13 +20,14 @@ from rasa_handoff.changes import Changes
 from rasa_handoff.clock import Clock
 from rasa_handoff.elsewhere import Elsewhere
 from rasa_handoff.erasure import Eraser
-from rasa_handoff.errors import BackendError, ChatGone, UserAway
+from rasa_handoff.errors import BackendError, ChatGone, FetchError, UserAway
 from rasa_handoff.events import MessageStatus
+from rasa_handoff.fetch import AnyFile
 from rasa_handoff.files import Files
 from rasa_handoff.health import Health
 from rasa_handoff.inbox import Inbox, Typed
 from rasa_handoff.live import Hub
-from rasa_handoff.media import Media
+from rasa_handoff.media import OURS, Media, MediaFile
 from rasa_handoff.metrics import Metrics
 from rasa_handoff.model import Delivery, EndReason, Handoff, Rating
 from rasa_handoff.opening import Opening
@@ -42,8 +44,9 @@ from rasa_handoff.tasks import Tasks
 
 log = logging.getLogger(__name__)
 
-_ASK_FOR = 1.0  #: seconds
+_ASK_FOR = 5.0  #: seconds; who is silent for longer may be taken for dead
 _BRING_FOR = 60.0  #: seconds; longer than Rasa's channels, and the bot, may take
+OpenFile = Callable[[MediaFile], AbstractAsyncContextManager[AnyFile]]  #: it raises `FetchError`, at once or later
 HISTORY = "history"  #: what a signature on a link to it is for
 
 
@@ -75,22 +78,26 @@ class Runtime:
         self.clock = Clock(self.store, self.switchboard, self.inbox, self.backends, now, settings.retention)
         self.eraser = Eraser(self.store, self.switchboard)
         self.media = Media(lambda: self.access.secret, settings.public_url, settings.media_links, now)
-        self.files = Files(self.store, self.media, settings.largest_file, settings.all_files, now)
+        limits = settings.largest_file, settings.all_files
+        self.files = Files(self.store, self.media, *limits, now, givers=settings.files_from)
         self.metrics = Metrics(self.backends, [rule.group for rule in settings.route if rule.group])
         self.health = Health(self.store)
         self.outbox: Outbox
+        self._open_file: OpenFile
         self._now = now
         self._tasks = Tasks()
 
-    async def open(self, to_user: Send) -> None:
+    async def open(self, to_user: Send, open_file: OpenFile | None = None) -> None:
         """Open the database and start the backends: from here on handoffs can be asked for.
 
         Args:
             to_user: brings a delivery to the user's side.
+            open_file: opens files that channels keep; None: there are only those that we keep ourselves.
 
         Raises:
             StoreError: the database cannot be opened, or is a file that another process has.
         """
+        self._open_file = open_file or self._open_kept
         await self.store.open()
         self.metrics.listen(self.store)
         if self.store.is_shared:
@@ -116,9 +123,11 @@ class Runtime:
             applied=self.inbox.applied,
             access=self.access,
             files=self.files,
+            behind=self.behind,
             hooks_url=self._hooks_url(),
             history_url=self.history_url,
             now=self._now,
+            end_late=self.requests.close_late,
             mine=self.store.owns,
         )
         for backend in self.backends.values():
@@ -147,6 +156,23 @@ class Runtime:
             await backend.stop()
         await self.succession.leave()
         await self.store.close()
+
+    def behind(self, url: str) -> AbstractAsyncContextManager[AnyFile] | None:
+        """The file that *url* opens, without the way over the network; None where it is no link of ours."""
+        found = self.media.behind(url)
+        return self._opened(found) if found is not None else None
+
+    @asynccontextmanager
+    async def _opened(self, file: MediaFile) -> AsyncIterator[AnyFile]:
+        if await self.store.read(lambda tx: handoffs.get(tx, file.handoff_id)) is None:
+            raise FetchError("its conversation has been deleted")
+        async with self._open_file(file) as opened:
+            yield opened
+
+    def _open_kept(self, file: MediaFile) -> AbstractAsyncContextManager[AnyFile]:
+        if file.channel != OURS:
+            raise FetchError("its channel is not here")
+        return self.files.open(file.reference["file"])
 
     def now(self) -> float:
         """Seconds since the epoch."""

@@ -10,7 +10,9 @@ from playwright import async_api, sync_api
 
 from tests.web_stage import Web, token_of
 
-PATIENCE = 20_000.0  #: milliseconds that a page has for what a test expects
+PATIENCE = (
+    60_000.0  #: milliseconds that a page has for what a test expects, on a machine that stands still now and then
+)
 
 async_api.expect.set_options(timeout=PATIENCE)
 sync_api.expect.set_options(timeout=PATIENCE)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import HealthCheck, settings
 
 from rasa_handoff.store import Store
 from rasa_handoff.testing import Wire
@@ -18,6 +19,10 @@ from tests.stage import Stage, Time
 from tests.web_stage import Web, open_web
 
 _NUMBERS = itertools.count(1)
+
+# That one example took long tells of the machine, and nothing of what is tried.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 
 # Files that start servers of their own take longest: they go first, so that no process works on one alone at the end.

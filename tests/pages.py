@@ -8,6 +8,7 @@ from typing import Literal
 
 from playwright.sync_api import Locator, Page, expect
 
+PATIENCE = 60.0  #: seconds that a page has for what somebody expects
 Reason = Literal["Resolved", "Not resolved", "Spam", "Something else"]
 
 # -- both pages -------------------------------------------------------------------------------
@@ -18,19 +19,19 @@ def lines(page: Page) -> Locator:
     return page.get_by_role("log", name="Messages").locator(".message-text")
 
 
-def expect_line(page: Page, text: str, *, times: int = 1, within: float = 15) -> None:
+def expect_line(page: Page, text: str, *, times: int = 1, within: float = PATIENCE) -> None:
     """Expect *text* as a line of the conversation, so many times, within so many seconds."""
     found = lines(page).filter(has_text=re.compile(rf"^{re.escape(text)}$"))
     expect(found).to_have_count(times, timeout=within * 1000)
 
 
-def expect_notice(page: Page, text: str, *, within: float = 15) -> None:
+def expect_notice(page: Page, text: str, *, within: float = PATIENCE) -> None:
     """Expect a line that nobody said, as who joined."""
     notice = page.get_by_role("log", name="Messages").locator(".notice").filter(has_text=text)
     expect(notice.last).to_be_visible(timeout=within * 1000)
 
 
-def expect_connected(page: Page, *, within: float = 20) -> None:
+def expect_connected(page: Page, *, within: float = PATIENCE) -> None:
     """Expect the page to be in touch with the server (again)."""
     expect(page.get_by_text("Reconnecting")).to_be_hidden(timeout=within * 1000)
 
@@ -64,7 +65,7 @@ def waiting(page: Page) -> Locator:
     return page.get_by_role("list", name="Waiting").get_by_role("link")
 
 
-def accept_first(page: Page, *, within: float = 15) -> None:
+def accept_first(page: Page, *, within: float = PATIENCE) -> None:
     """Accept whoever has waited longest."""
     waiting(page).first.click(timeout=within * 1000)
     page.get_by_role("button", name="Accept chat").click()
@@ -95,7 +96,7 @@ def reply(page: Page, text: str) -> None:
     field.press("Enter")
 
 
-def expect_delivered(page: Page, text: str, *, within: float = 15) -> None:
+def expect_delivered(page: Page, text: str, *, within: float = PATIENCE) -> None:
     """Expect the reply to have reached the user."""
     message = page.get_by_role("log", name="Messages").locator(".message").filter(has_text=text).last
     expect(message.locator(".message-state")).to_have_attribute("data-state", "delivered", timeout=within * 1000)
@@ -158,25 +159,20 @@ def user_leaves(page: Page) -> None:
     page.get_by_role("dialog", name="End this chat?").get_by_role("button", name="End chat").click()
 
 
-def expect_talking_to(page: Page, name: str, *, within: float = 20) -> None:
+def expect_talking_to(page: Page, name: str, *, within: float = PATIENCE) -> None:
     """Expect the page's head to say whom the user talks to: "Assistant", "In the queue", or an agent."""
     expect(page.get_by_role("heading", level=1, name=name)).to_be_visible(timeout=within * 1000)
 
 
-def expect_sent(page: Page, text: str, *, within: float = 15) -> None:
+def expect_sent(page: Page, text: str, *, within: float = PATIENCE) -> None:
     """Expect the server to have what the user wrote."""
     message = page.get_by_role("log", name="Messages").locator(".message").filter(has_text=text).last
     expect(message.locator(".message-state")).to_have_attribute("data-state", "sent", timeout=within * 1000)
 
 
-def expect_read(page: Page, text: str, *, within: float = 15) -> None:
+def expect_read(page: Page, text: str, *, within: float = PATIENCE) -> None:
     """Expect the page to say that a person has read what the user wrote up to here, and no further."""
     found = page.get_by_role("log", name="Messages").locator('.message:has([data-state="read"])')
     expect(found).to_have_count(1, timeout=within * 1000)
     expect(found).to_contain_text(text, timeout=within * 1000)
     expect(found.get_by_text("Read", exact=True)).to_be_visible()
-
-
-def try_again(page: Page) -> None:
-    """Send again what did not get through (on either page)."""
-    page.get_by_role("button", name="Try again").first.click()

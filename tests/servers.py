@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import hashlib
 import json
@@ -23,6 +24,9 @@ from typing import Any
 import requests
 import yaml
 
+from rasa_handoff import demo
+from rasa_handoff.demo import training
+
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / ".cache" / "models"
 _ENVIRONMENT = {
@@ -33,17 +37,29 @@ _ENVIRONMENT = {
     "PYTHONWARNINGS": "ignore",
     "SQLALCHEMY_SILENCE_UBER_WARNING": "1",
 }
-LONGEST_START = 120.0
+LONGEST_START = 300.0  #: seconds, on a machine that is busy with others
+PATIENCE = 60.0  #: seconds; far more than anything takes, for a machine that stands still now and then
+_KEPT: list[socket.socket] = []  #: the ports that are ours until this process ends
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of this machine for a server; nobody else is given it, not even while that server is away.
+
+    Linux lets a server listen where another socket is bound and does not listen, if both of them allow that; to
+    who asks for any port, and to who connects, it gives others. Elsewhere the port is free, and no more.
+    """
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    port: int = keeper.getsockname()[1]
+    if sys.platform == "linux":
+        _KEPT.append(keeper)
+    else:
+        keeper.close()
+    return port
 
 
-def until(true: Callable[[], Any], seconds: float = 20.0, what: str = "it") -> Any:
+def until(true: Callable[[], Any], seconds: float = PATIENCE, what: str = "it") -> Any:
     """Wait until something holds, and give it; fail loudly when it does not."""
     end = time.monotonic() + seconds
     while not (found := true()):
@@ -60,12 +76,25 @@ def trained(session_minutes: float | None = None) -> Path:
     for file in files:
         digest.update(file.read_bytes())
     model = CACHE / f"{digest.hexdigest()[:16]}.tar.gz"
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "training").open("w") as lock:  # several test processes may want the same model
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _training():
         if not model.exists():
             _train(model, bot, session_minutes)
     return model
+
+
+def trained_by_demo() -> Path:
+    """The example bot's model in ``models/``, where `make demo` puts it and looks for it."""
+    with _training():
+        return asyncio.run(training.trained(demo.Options(folder=ROOT)))
+
+
+@contextmanager
+def _training() -> Iterator[None]:
+    """One test process at a time: several may want the same model."""
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "training").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _train(model: Path, bot: Path, session_minutes: float | None) -> None:
@@ -120,7 +149,7 @@ class Process:
         assert self.process is not None
         assert self.process.poll() is None, f"{self.name} ended:\n{self.said()[-4000:]}"
         try:
-            return requests.get(self.alive, timeout=2).status_code == 200
+            return requests.get(self.alive, timeout=10).status_code == 200
         except requests.RequestException:
             return False
 
@@ -134,7 +163,7 @@ class Process:
         if self.process is not None and self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(15)
+                self.process.wait(PATIENCE)
             except subprocess.TimeoutExpired:
                 self.kill()
 
@@ -189,7 +218,7 @@ class Bot:
         """A request to the plugin."""
         headers = {"Authorization": f"Bearer {token}"} if token else {}
         url = f"{self.url}/webhooks/handoff{path}"
-        return requests.request(method, url, json=body, headers=headers, timeout=30)
+        return requests.request(method, url, json=body, headers=headers, timeout=PATIENCE)
 
     def operator(self, method: str, path: str, body: Any = None) -> Any:
         answer = self.ask(method, path, body, self.access["token"])
@@ -204,7 +233,7 @@ class Bot:
     def say(self, text: str, sender: str, channel: str = "rest", **more: Any) -> list[dict[str, Any]]:
         """A user's message through a rest-like channel, and the answers."""
         body = {"sender": sender, "message": text, **more}
-        answer = requests.post(f"{self.url}/webhooks/{channel}/webhook", json=body, timeout=60)
+        answer = requests.post(f"{self.url}/webhooks/{channel}/webhook", json=body, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = answer.json() if answer.text.startswith("[") else []
         return found
@@ -213,10 +242,11 @@ class Bot:
         """Fill the bot's slots, as its actions would."""
         url = f"{self.url}/conversations/{sender}/tracker/events"
         events = [{"event": "slot", "name": name, "value": value} for name, value in slots.items()]
-        requests.post(url, json=events, timeout=30).raise_for_status()
+        requests.post(url, json=events, timeout=PATIENCE).raise_for_status()
 
     def tracker(self, sender: str) -> dict[str, Any]:
-        found: dict[str, Any] = requests.get(f"{self.url}/conversations/{sender}/tracker", timeout=30).json()
+        url = f"{self.url}/conversations/{sender}/tracker"
+        found: dict[str, Any] = requests.get(url, timeout=PATIENCE).json()
         return found
 
 
@@ -237,9 +267,10 @@ class Agent:
     def come(self) -> None:
         """Open the stream, and be online."""
         url = f"{self.bot.url}/webhooks/handoff/desk/api/stream"
+        known = len(self.events)
         self._stream = requests.get(url, headers={"Authorization": f"Bearer {self.token}"}, stream=True, timeout=300)
         threading.Thread(target=self._listen, daemon=True).start()
-        until(lambda: self.events, what="the stream's hello")
+        until(lambda: len(self.events) > known, what="the stream's hello")
         self.ask("PUT", "/me/presence", {"presence": "online"})
 
     def go(self) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time as real_time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel
 
@@ -18,6 +20,12 @@ from rasa_handoff.model import Delivery, EndReason, Handoff, Message, Rating, Re
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.settings import Settings, read_section
 from rasa_handoff.testing.waiting import until
+
+
+def hardly_ever() -> str:
+    """Opening hours outside of which it is for days: one minute, three days from now."""
+    then = datetime.now(ZoneInfo("Europe/Berlin")) + timedelta(days=3)
+    return f"{then:%a} 03:00-03:01 Europe/Berlin"
 
 
 class Time:
@@ -37,6 +45,7 @@ class Recorder(Backend):
     """An agent system on the other end of the wire: takes what comes, fails when told to."""
 
     name = "desk"  # under the one name that settings know without an account
+    takes_files = True
 
     class settings_model(BaseModel):
         agents: list[Any] = []
@@ -145,10 +154,14 @@ class Stage:
         bodies = [delivery.body for _, delivery in self.to_user if delivery.kind == "state"]
         return [(body["status"], body["queue_minutes"]) for body in bodies]
 
-    async def notices(self) -> list[str]:
-        """The responses the bot was asked to say, once everything that could go out has gone."""
+    async def all_gone(self) -> None:
+        """Wait until everything that could go out has gone."""
         await self.runtime.store.told()
         await self.until(lambda: not self.runtime.outbox._lanes)
+
+    async def notices(self) -> list[str]:
+        """The responses the bot was asked to say, once everything that could go out has gone."""
+        await self.all_gone()
         return [delivery.body["response"] for _, delivery in self.to_user if delivery.kind == "notice"]
 
     until = staticmethod(until)

@@ -85,7 +85,11 @@ class TestEnsure:
         both = [
             subprocess.Popen(run, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)
         ]
-        told = {process.communicate("\n", timeout=30)[0] for process in both}
+        for process in both:
+            assert process.stdin is not None
+            process.stdin.write("\n")
+            process.stdin.flush()
+        told = {process.communicate(timeout=60)[0] for process in both}
         assert len(told) == 1
         assert told != {""}
 

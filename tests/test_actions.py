@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ import time
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone, tzinfo
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,9 @@ from rasa_handoff.actions import (
     ActionHandoffCancel,
     ActionHandoffRating,
     ActionHandoffStatus,
+    turn,
 )
+from tests.servers import LONGEST_START, PATIENCE, free_port
 
 ROOT = Path(__file__).parent.parent
 TOKEN = "t" * 40
@@ -193,6 +194,14 @@ def slots(events: list[Any]) -> dict[str, Any]:
     return {event["name"]: event["value"] for event in events if event["event"] == "slot"}
 
 
+class Noon(datetime):
+    """The time, of a clock that stands still."""
+
+    @classmethod
+    def now(cls, tz: tzinfo | None = None) -> Noon:
+        return cls(2031, 3, 3, 12, tzinfo=tz)
+
+
 FAILED = {**dict.fromkeys(SLOTS), "handoff_status": "closed", "handoff_end_reason": "failed"}
 
 
@@ -311,9 +320,11 @@ class TestHandoff:
         assert run("action_handoff", domain=domain)[0] == [said]
 
     @pytest.mark.parametrize(("days", "words"), [(0, "today"), (1, "tomorrow"), (3, "on {weekday}")])
-    def test_a_near_opening_is_told_as_people_say_it(self, plugin: Plugin, days: int, words: str) -> None:
-        zone = timezone(timedelta(hours=9))
-        opening = (datetime.now(zone) + timedelta(days=days)).replace(hour=23, minute=59)
+    def test_a_near_opening_is_told_as_people_say_it(
+        self, plugin: Plugin, days: int, words: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(turn, "datetime", Noon)
+        opening = (Noon.now(timezone(timedelta(hours=9))) + timedelta(days=days)).replace(hour=23, minute=59)
         plugin.opens(found("closed", end_reason="unavailable", next_opening=opening.isoformat(timespec="minutes")))
         (message,), _ = utter("action_handoff")
         weekday = ["Mon", "Tues", "Wednes", "Thurs", "Fri", "Satur", "Sun"][opening.weekday()] + "day"
@@ -462,9 +473,7 @@ class TestTrouble:
     def test_a_server_that_is_down(
         self, plugin: Plugin, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        with socket.socket() as closed:
-            closed.bind(("127.0.0.1", 0))
-            port = closed.getsockname()[1]
+        port = free_port()
         monkeypatch.setenv("HANDOFF_URL", f"http://name:s3cret@127.0.0.1:{port}")
         said, events = run("action_handoff")
         assert (said, slots(events)) == (["utter_handoff_failed"], FAILED)
@@ -534,14 +543,14 @@ class TestAnAnswerThatDoesNotCome:
 
         plugin.opens(silent)
         plugin.says(silent)
-        said, _ = run("action_handoff", timeout=0.6)
+        said, _ = run("action_handoff", timeout=6.0)  # a machine that stands still takes no third of it
         over.set()
         assert said == ["utter_handoff_failed"]
         assert [route for route, _ in plugin.asked] == [
             "POST /webhooks/handoff/handoffs",
             "GET /webhooks/handoff/handoffs",
         ]
-        assert "no answer within 0.2s" in caplog.text
+        assert "no answer within 2s" in caplog.text
 
 
 class TestCancel:
@@ -611,8 +620,6 @@ class TestDomain:
         assert events == [PAUSE]
 
     def test_there_are_words_for_every_response(self, plugin: Plugin) -> None:
-        from rasa_handoff.actions import turn
-
         assert set(turn._WORDS) == set(RESPONSES)
 
 
@@ -621,9 +628,7 @@ def test_rasas_own_action_server_finds_the_plugin_through_the_private_file(plugi
     """The whole way of one action: a real action server, started in the folder of the Rasa server."""
     plugin.opens(found("queued"))
     access.ensure(tmp_path, url=plugin.url, token=TOKEN, want_agent=False)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {k: v for k, v in os.environ.items() if not k.startswith("HANDOFF_")}
     run = [sys.executable, "-m", "rasa_sdk", "--actions", "rasa_handoff.actions", "--port", str(port)]
     with (tmp_path / "log").open("w+") as log:
@@ -634,7 +639,7 @@ def test_rasas_own_action_server_finds_the_plugin_through_the_private_file(plugi
             result = post(f"http://127.0.0.1:{port}/webhook", call("action_handoff"))
         finally:
             server.kill()
-            server.wait(timeout=10)
+            server.wait(timeout=60)
     assert [message["response"] for message in result["responses"]] == ["utter_handoff_queued"]
     assert result["events"][-1] == PAUSE
 
@@ -642,10 +647,10 @@ def test_rasas_own_action_server_finds_the_plugin_through_the_private_file(plugi
 def post(url: str, body: Any) -> Any:
     """Post *body* as soon as the server is up."""
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
-    end = time.monotonic() + 60
+    end = time.monotonic() + LONGEST_START
     while True:
         try:
-            with urllib.request.urlopen(request, timeout=20) as reply:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as reply:
                 return json.loads(reply.read())
         except OSError:
             if time.monotonic() > end:

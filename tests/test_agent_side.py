@@ -70,6 +70,6 @@ def test_what_is_refused_is_told_in_a_line_without_its_secret() -> None:
     body = json.dumps({"key": running.side.theirs}).encode()
     refused = urllib.request.Request(start, body, {"Authorization": f"Bearer {running.side.theirs}"})
     with pytest.raises(urllib.error.HTTPError):
-        urllib.request.urlopen(refused, timeout=5)
+        urllib.request.urlopen(refused, timeout=60)
     running.stop()
     assert said == ["[vonage] it says no to POST /start: 401 {}"]

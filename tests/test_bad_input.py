@@ -16,6 +16,7 @@ from typing import Any
 import psycopg2
 import pytest
 
+from rasa_handoff.testing.waiting import until
 from rasa_handoff.web.answers import LARGEST_BODY
 from tests.web_stage import BASE, SERVER_TOKEN, Agent, User, Web, open_web, token_of
 
@@ -135,11 +136,14 @@ async def test_a_closed_connection_in_the_middle_of_a_body_changes_nothing(web: 
     bo = await web.agent_online()
     _, chat = await web.waiting_user()
     await bo.accept(chat)
+    known = set(web.connections)
     _, writer = await asyncio.open_connection("127.0.0.1", web.port)
     writer.write(head("POST", f"/desk/api/chats/{chat}/messages", AGENT, "Content-Length: 100") + b'{"id"')
     await writer.drain()
+    await web.until(lambda: set(web.connections) - known)
+    (broken,) = set(web.connections) - known
     writer.close()
-    await asyncio.sleep(0.05)
+    await web.until(lambda: broken not in web.connections)
     assert (await bo.look_at(chat))["messages"] == []
 
 
@@ -264,15 +268,21 @@ async def trouble(database: str, setting: str) -> AsyncIterator[None]:
         connection.autocommit = True
         cursor = connection.cursor()
 
-        def change(what: str) -> None:
-            cursor.execute(f"ALTER DATABASE {name} {what}")
-            cursor.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,))
+        def connected() -> set[int]:
+            cursor.execute("SELECT pid FROM pg_stat_activity WHERE datname = %s", (name,))
+            return {pid for (pid,) in cursor.fetchall()}
 
-        change(setting)
+        async def change(what: str) -> None:
+            cursor.execute(f"ALTER DATABASE {name} {what}")
+            old = connected()
+            cursor.execute("SELECT pg_terminate_backend(pid) FROM unnest(%s::int[]) AS pid", (list(old),))
+            await until(lambda: not old & connected())  # who is told to end does so a moment later
+
+        await change(setting)
         try:
             yield
         finally:
-            change(back)
+            await change(back)
 
 
 def head(method: str, path: str, authorization: str | None, *more: str) -> bytes:

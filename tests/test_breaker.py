@@ -137,7 +137,10 @@ def test_pauses_are_spread() -> None:
     assert 8.0 <= min(found) <= max(found) <= 12.0
 
 
-async def test_a_session_leaves_only_the_host_alone_that_fails(wire: Wire) -> None:
+async def test_a_session_leaves_only_the_host_alone_that_fails(
+    wire: Wire, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rasa_handoff.backends.http.Breaker", lambda who: Breaker(who, clock))
     http = Http("acme", timeout=20.0, breaker=True)
     with Wire() as other:
         for _ in range(5):

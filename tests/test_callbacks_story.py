@@ -10,16 +10,14 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests import pages
-from tests.servers import Bot, running
+from tests.servers import Bot, running, until
+from tests.stage import hardly_ever
 from tests.test_story import browser  # noqa: F401 (a fixture)
-
-# One minute a week, which is hardly when this runs.
-CLOSED = {"to": "desk", "hours": "Mon 03:00-03:01 Europe/Berlin"}
 
 
 @pytest.fixture
 def bot(tmp_path: Path) -> Iterator[Bot]:
-    with running(Bot(tmp_path, section={"route": [CLOSED]})) as bot:
+    with running(Bot(tmp_path, section={"route": [{"to": "desk", "hours": hardly_ever()}]})) as bot:
         yield bot
 
 
@@ -45,14 +43,14 @@ def agent(bot: Bot, browser: Browser) -> Iterator[Page]:  # noqa: F811
 def test_a_user_who_finds_nobody_is_called_back(bot: Bot, user: Page, agent: Page) -> None:
     pages.user_says(user, "I want to talk to an agent")
     opening = re.compile(r"Somebody is here again (today|tomorrow|on \w+) at 03:00\.")
-    expect(user.get_by_text(opening).first).to_be_visible(timeout=15_000)
+    expect(user.get_by_text(opening).first).to_be_visible()
     pages.user_chooses(user, "Call me back")
     for answer in ("Ann Miller", "0151 2345678", "tomorrow at ten"):
         pages.user_says(user, answer)
         pages.expect_line(user, answer)
-    expect(user.get_by_text("somebody will call you").first).to_be_visible(timeout=15_000)
+    expect(user.get_by_text("somebody will call you").first).to_be_visible()
     pages.user_says(user, "what are your opening hours?")
-    expect(user.get_by_text("9:00").last).to_be_visible(timeout=15_000)
+    expect(user.get_by_text("9:00").last).to_be_visible()
 
     request = pages.to_call_back(agent).filter(has_text="Ann Miller")
     expect(request).to_contain_text("0151 2345678 · tomorrow at ten")
@@ -64,5 +62,5 @@ def test_a_user_who_finds_nobody_is_called_back(bot: Bot, user: Page, agent: Pag
     pages.close_callback(agent, "Resolved", note="Comes on Friday", tags=["bike"])
     expect(agent.get_by_text("Comes on Friday").first).to_be_visible()
     assert bot.operator("GET", "/status")["open"] == 0
-    assert bot.operator("GET", "/outbox")["deliveries"] == []
+    until(lambda: bot.operator("GET", "/outbox")["deliveries"] == [], what="an empty outbox")
     expect(user.get_by_text("Comes on Friday")).to_have_count(0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
@@ -90,8 +91,10 @@ async def test_sound_can_be_played_and_has_a_name_to_open_it_by(web: Web, page: 
 
 
 async def test_a_picture_that_comes_late_does_not_push_the_last_line_out_of_sight(web: Web, page: Page) -> None:
+    has_words = asyncio.Event()
+
     async def show_late(route: Route) -> None:
-        await page.wait_for_timeout(300)
+        await has_words.wait()
         await show(route)
 
     await page.set_viewport_size({"width": 600, "height": 400})
@@ -101,5 +104,6 @@ async def test_a_picture_that_comes_late_does_not_push_the_last_line_out_of_sigh
     for message in (AgentMessage(chat_id=chat, attachments=(picture,)), AgentMessage(chat_id=chat, text="Well?")):
         await web.runtime.inbox.apply("desk", message)
     await expect(page.get_by_text("Well?")).to_be_visible()
+    has_words.set()
     await expect(page.get_by_role("img", name="a.svg")).to_have_js_property("naturalHeight", 900)
     await expect(page.get_by_text("Well?")).to_be_in_viewport()

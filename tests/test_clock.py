@@ -22,7 +22,7 @@ DAY = 86_400.0
 @pytest.fixture
 async def still(tmp_path: Path, time: Time) -> AsyncIterator[Stage]:
     """The parts on SQLite, with a clock that only looks when told to."""
-    stage = Stage(f"sqlite:///{tmp_path}/handoff.db", tmp_path, time)
+    stage = Stage(f"sqlite:///{tmp_path}/handoff.db", tmp_path, time, open_timeout="45s")
     await stage.up()
     await stage.runtime.clock.stop()
     yield stage
@@ -130,8 +130,7 @@ class TestLooking:
         ]
         await still.runtime.clock.look()
         await still.runtime.clock.look()
-        await still.until(lambda: "message" in still.kinds_to_user())
-        await asyncio.sleep(0.05)
+        await still.all_gone()
         assert still.kinds_to_user().count("message") == 1
 
     async def test_a_chat_that_is_being_opened_is_left_alone(self, still: Stage) -> None:

@@ -179,6 +179,7 @@ class TestFiles:
             await expect(message).to_have_count(1)
             await expect(message).to_contain_text("As it was, and what it costs")
             await expect(message.get_by_role("img", name="wheel.png")).to_have_js_property("naturalWidth", 24)
+            await expect(message.get_by_role("link", name="bill.pdf")).to_contain_text("10 kB")
             for name, content in (("wheel.png", PICTURE), ("bill.pdf", document)):
                 link = message.get_by_role("link", name=name)
                 assert bytes(await shown.evaluate(FETCH, await link.get_attribute("href"))) == content

@@ -105,6 +105,18 @@ async def test_a_rating_appears_on_the_closed_chat_as_it_comes(web: Web, browser
     await expect(page.get_by_role("status").get_by_text("ann gave 4 of 5 stars.")).to_be_attached()
 
 
+async def test_who_comes_back_without_a_name_is_the_same_guest(web: Web, browser: Browser) -> None:
+    page = await console(web, browser)
+    bo = await web.agent_online("Bo")
+    for sender in ("web-ann", "web-ben"):
+        await closed_chat(web, bo, sender)
+    await web.open("web-ann")
+    waiting = page.get_by_role("list", name="Waiting").get_by_role("link")
+    await expect(waiting.locator(".item-name")).to_have_text(["Guest 1"])
+    await waiting.click()
+    await expect(page.get_by_role("heading", name="Guest 1")).to_be_visible()
+
+
 async def test_a_users_other_chats_can_be_read_and_left_again(web: Web, browser: Browser) -> None:
     page = await console(web, browser)
     bo = await web.agent_online("Bo")

@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.processes, pytest.mark.slow]
 
 async def test_what_was_acknowledged_arrives_in_order_through_twelve_kills(tmp_path: Path) -> None:
     outside = Outside("tests.crash.server", tmp_path, conversations=50, messages=60, kills=12, seed=SEED)
-    book = await outside.run(seconds=300)
+    book = await outside.run(seconds=500)
     assert (len(book.acks), book.kills) == (6000, 12)
     assert book.mistaken > 100
     verdict = judge(book)
@@ -46,7 +46,7 @@ def require_once_in_store(path: Path, acks: Iterable[Entry]) -> None:
 async def test_a_server_that_acknowledges_first_and_sends_later_is_caught(tmp_path: Path) -> None:
     """The same test with a server that must fail it: a judge that never finds anything proves nothing."""
     outside = Outside("tests.crash.forgetful", tmp_path, conversations=50, messages=20, kills=4, seed=SEED)
-    book = await outside.run(seconds=200)
+    book = await outside.run(seconds=500)
     assert len(book.acks) == 2000
     assert judge(book).lost
 

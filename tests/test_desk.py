@@ -82,6 +82,20 @@ class TestAsAgentSystem:
             await web.desk.send(handoff, Message(id=new_id(), who="user", text=text, at=at))
         assert [line["text"] for line in (await bo.look_at(chat))["messages"]] == ["first", "second", "third"]
 
+    async def test_users_stand_in_the_order_in_which_they_came_whatever_the_servers_clocks_say(
+        self, web_on_each: Web
+    ) -> None:
+        web = web_on_each
+        bo = await web.agent_online()
+        chats = [(await web.open("ann"))["id"]]
+        later = "UPDATE handoff_desk_chats SET opened_at = opened_at + 60"
+        await web.runtime.store.write(lambda tx: tx.run(later, {}))
+        for name in ("ben", "cem"):
+            handoff = await web.open(name)
+            chats.append(handoff["id"])
+            assert handoff["queue_position"] == len(chats)
+        assert [each["id"] for each in (await bo.chats())["waiting"]] == chats
+
     async def test_a_closed_chat_is_gone(self, web_on_each: Web) -> None:
         web = web_on_each
         await web.agent_online()

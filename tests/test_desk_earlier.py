@@ -39,6 +39,19 @@ async def test_are_the_users_own_newest_first(web_on_each: Web) -> None:
     assert await earlier_than(bo, again) == chats[::-1]
 
 
+async def test_a_user_without_a_name_has_the_number_of_their_first_chat(web_on_each: Web) -> None:
+    """So that who comes back is not somebody else."""
+    web = web_on_each
+    bo = await web.agent_online()
+    first = await chat_of(web, bo, "web-ann")
+    other = await chat_of(web, bo, "web-ben")
+    again = (await web.open("web-ann"))["id"]
+    shown = [(await bo.look_at(each))["chat"] for each in (first, other, again)]
+    assert [each["user_number"] for each in shown] == [1, 2, 1]
+    assert [each["number"] for each in shown] == [1, 2, 3]
+    assert [each["user_number"] for each in (await bo.chats())["waiting"]] == [1]
+
+
 async def test_say_how_they_ended(web: Web) -> None:
     bo = await web.agent_online()
     await chat_of(web, bo, "ann", reason="unresolved", note="waits for a part", tags=["gears"])

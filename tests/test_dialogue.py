@@ -280,7 +280,8 @@ async def test_a_delivery_tried_twice_is_once_in_the_stream(talk: Talk) -> None:
 )
 async def test_a_callback_that_fails_is_noticed(talk: Talk, status: int, error: type[Exception] | None) -> None:
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
+        head = await reader.readuntil(b"\r\n\r\n")
+        await reader.readexactly(int(head.lower().partition(b"content-length: ")[2].partition(b"\r\n")[0]))
         writer.write(f"HTTP/1.1 {status} X\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode())
         await writer.drain()
         writer.close()

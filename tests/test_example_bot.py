@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
-import socket
 import subprocess
 import sys
 import time
@@ -20,9 +18,9 @@ from uuid import uuid4
 import pytest
 from wire import Server, running
 
-from rasa_handoff import credentials, demo
-from rasa_handoff.demo import training
+from rasa_handoff import credentials
 from rasa_handoff.model import EndReason
+from tests.servers import LONGEST_START, free_port, trained_by_demo
 
 ROOT = Path(__file__).resolve().parent.parent
 BOT = ROOT / "example_bot"
@@ -59,8 +57,7 @@ def server() -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def action_server(server: Server) -> Iterator[str]:
     """The URL of the bot's action server, which talks to *server*."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "rasa_sdk", "--actions", "example_bot.actions", "--port", str(port)]
     environment = {**os.environ, "HANDOFF_URL": server.url, "HANDOFF_TOKEN": TOKEN}
     process = subprocess.Popen(command, cwd=ROOT, env=environment)
@@ -73,7 +70,7 @@ def action_server(server: Server) -> Iterator[str]:
 
 
 def wait_for(url: str, process: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + LONGEST_START
     while time.monotonic() < deadline and process.poll() is None:
         with suppress(OSError), urllib.request.urlopen(url, timeout=5):
             return
@@ -86,8 +83,7 @@ def agent(action_server: str) -> Any:
     from rasa.core.agent import Agent
     from rasa.utils.endpoints import EndpointConfig
 
-    model = asyncio.run(training.trained(demo.Options(folder=ROOT)))
-    return Agent.load(model, action_endpoint=EndpointConfig(action_server))
+    return Agent.load(trained_by_demo(), action_endpoint=EndpointConfig(action_server))
 
 
 class Chat:

@@ -190,12 +190,12 @@ async def test_who_takes_a_file_slowly_gets_all_of_it(wire: Wire) -> None:
     """A player takes a film as it goes on: only a silence of the film's server ends it."""
     film = b"x" * 3_000_000  # more than all buffers between here and there hold
     wire.when("GET", "/film", body=film)
-    fetcher = Fetcher({urlsplit(wire.url).netloc}, timeout=1.0)
+    fetcher = Fetcher({urlsplit(wire.url).netloc}, timeout=3.0)
     got = 0
     async with fetcher.open(f"{wire.url}/film", len(film)) as file:
         async for part in file.parts():
             if not got:
-                await asyncio.sleep(1.2)
+                await asyncio.sleep(3.2)
             got += len(part)
     await fetcher.close()
     assert got == len(film)

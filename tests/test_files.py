@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import re
 import time
@@ -282,7 +283,7 @@ class TestNotTaken:
         for _ in range(8):
             writer.write(b"x" * (1 << 20))
             await writer.drain()
-        assert (await reader.read(12)) == b"HTTP/1.1 413"
+        assert (await reader.readexactly(12)) == b"HTTP/1.1 413"
         writer.close()
 
     async def test_more_than_one_conversation_may_hold(self, small: Web) -> None:
@@ -461,6 +462,24 @@ class TestBrokenOff:
         await web.until(partial(is_clean, web))
         assert (await ann.gives(FILM)).status == 201  # there is room again
 
+    @pytest.mark.parametrize("looks", [0.0, 60.0])
+    async def test_the_server_stops(
+        self, web_on_each: Web, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, looks: float
+    ) -> None:
+        """Whoever sends it hears that they have to try again; for whoever runs the server it is nothing to look at."""
+        web = web_on_each
+        await web.agent_online()
+        ann, _ = await web.waiting_user()
+        monkeypatch.setattr(kept_files, "_LOOKS_EVERY", looks)  # whether it is a read or a change that comes next
+        sending = await half_sent(web, ann)
+        caplog.clear()
+        await web.end_what_runs()
+        sending.send(FILM)
+        answer = await sending.answer
+        assert (answer.status, answer.code) == (503, "unavailable")
+        assert [each.getMessage() for each in caplog.records if each.levelno > logging.INFO] == []
+        assert "web.not_stored" in caplog.text
+
     async def test_the_server_was_killed(self, web_on_each: Web) -> None:
         """An hour later nothing is left, and of what comes just then nothing is missing."""
         web, now = web_on_each, time.time()
@@ -568,7 +587,8 @@ class TestAgents:
         file = answer.json["file"]
         sent = await bo.reply(chat, "", files=[file["id"]])
         assert sent.status == 201, sent
-        attachment = {"url": file["url"], "kind": "file", "name": "Vertrag.pdf", "mime": "application/pdf"}
+        known = {"kind": "file", "name": "Vertrag.pdf", "mime": "application/pdf", "size": len(PDF)}
+        attachment = {"url": file["url"], **known}
         assert sent.json["message"]["attachments"] == [attachment]
         assert (await bo.look_at(chat))["chat"]["last_message"] == "Vertrag.pdf"
         page = await ann.comes()

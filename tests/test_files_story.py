@@ -136,10 +136,12 @@ def test_a_picture_is_shown_at_both_ends_and_stays_after_a_reload(bot: Bot, chat
         console = context.new_page()
         console.goto(f"{bot.url}/webhooks/handoff/desk/")
         pages.sign_in(console, chat.agent.token)
-        pages.open_chat(console, f"Guest {chat.agent.ask('GET', f'/chats/{chat.id}')['chat']['number']}")
+        pages.open_chat(console, f"Guest {chat.agent.ask('GET', f'/chats/{chat.id}')['chat']['user_number']}")
         arrived = console.get_by_role("log", name="Messages").get_by_role("img", name="bike.png")
         expect_shown(arrived)
-        assert requests.get(str(arrived.get_attribute("src")), timeout=10).content == PICTURE
+        bill = console.get_by_role("log", name="Messages").get_by_role("link", name="bill.pdf")
+        expect(bill).to_contain_text("5 bytes")
+        assert requests.get(str(arrived.get_attribute("src")), timeout=60).content == PICTURE
 
 
 def expect_shown(picture: Locator) -> None:
@@ -205,7 +207,7 @@ def test_nothing_overtakes_a_file_that_takes_long(chat: Chat) -> None:
 
 def test_a_file_is_taken_back_while_it_goes(chat: Chat) -> None:
     wire = chat.page.context.new_cdp_session(chat.page)
-    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 30 * 1024}
+    slow = {"offline": False, "latency": 0, "downloadThroughput": -1, "uploadThroughput": 8 * 1024}
     wire.send("Network.emulateNetworkConditions", slow)
     chat.give(a_file("wrong.txt", b"x" * LARGEST))
     bar = chat.page.get_by_role("progressbar", name="Sending wrong.txt")

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.servers import LONGEST_START, free_port
+
 SERVER = """
 import sys
 from sanic import Sanic
@@ -47,9 +49,7 @@ class Server:
     """A Sanic server of its own process."""
 
     def __init__(self, guarded: bool, folder: Path) -> None:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         program = folder / "server.py"
         program.write_text(SERVER)
         mode = "guarded" if guarded else "bare"
@@ -58,7 +58,7 @@ class Server:
         self.process = subprocess.Popen(run, env={"PYTHONPATH": str(ROOT)}, stdout=self.log, stderr=self.log)
 
     def wait(self) -> None:
-        end = time.monotonic() + 30
+        end = time.monotonic() + LONGEST_START
         while time.monotonic() < end:
             if self.is_alive(patience=0.5):
                 return
@@ -83,7 +83,7 @@ class Server:
 
     def stop(self) -> None:
         self.process.kill()
-        self.process.wait(timeout=10)
+        self.process.wait(timeout=60)
         self.log.close()
 
 

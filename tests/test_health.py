@@ -12,6 +12,7 @@ import pytest
 
 from rasa_handoff.health import Health
 from rasa_handoff.store import Store, schema
+from rasa_handoff.testing.waiting import PATIENCE
 from tests.stage import Stage, Time
 from tests.web_stage import Web
 
@@ -31,8 +32,8 @@ def stopwatch() -> Stopwatch:
     return Stopwatch()
 
 
-def of(store: Store, stopwatch: Stopwatch) -> Health:
-    health = Health(store, stopwatch, patience=0.3)
+def of(store: Store, stopwatch: Stopwatch, patience: float = PATIENCE) -> Health:
+    health = Health(store, stopwatch, patience)
     health.running = True
     return health
 
@@ -51,6 +52,7 @@ async def test_all_is_well(store: Store, stopwatch: Stopwatch) -> None:
 
 
 async def test_not_before_the_start_nor_after_the_end(stage: Stage) -> None:
+    stage.runtime.health._patience = PATIENCE
     assert (await stage.runtime.health.look()).is_ready
     await stage.down()
     stage.runtime.health._asked_at = float("-inf")
@@ -83,7 +85,7 @@ async def test_a_database_that_hangs_is_noticed_and_asked_once(tmp_path: Path, s
     file = tmp_path / "handoff.db"
     store = Store(f"sqlite:///{file}")
     await store.open()
-    health = of(store, stopwatch)
+    health = of(store, stopwatch, patience=0.3)
     with another_program(file) as connection:
         connection.execute("BEGIN IMMEDIATE")
         for _ in range(3):
@@ -93,6 +95,7 @@ async def test_a_database_that_hangs_is_noticed_and_asked_once(tmp_path: Path, s
         assert len(store._writer._gathered) == 0
         connection.execute("ROLLBACK")
     await store.told()
+    health._patience = PATIENCE
     assert (await health.look()).is_ready
     await store.close()
 
@@ -116,6 +119,7 @@ async def test_without_its_lease_a_process_is_not_ready(new_database: str, tmp_p
     stage = Stage(new_database, tmp_path, time)
     await stage.up()
     stage.runtime.store.resign()
+    stage.runtime.health._patience = PATIENCE
     condition = await stage.runtime.health.look()
     assert condition.database is None
     assert not condition.lease
@@ -128,6 +132,7 @@ async def test_without_its_lease_a_process_is_not_ready(new_database: str, tmp_p
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_who_has_no_token_hears_yes(web: Web, method: str) -> None:
+    web.runtime.health._patience = PATIENCE
     answer = await (await web.stranger()).ask(method, "/health")
     assert answer.status == 200
     assert answer.body == (b'{"status":"ok"}' if method == "GET" else b"")
@@ -142,7 +147,8 @@ async def test_who_has_no_token_hears_no_and_nothing_more(web: Web) -> None:
 
 async def test_why_is_for_those_with_the_token(web: Web) -> None:
     web.runtime.health.running = False
+    web.runtime.health._patience = PATIENCE
     answer = await (await web.operator()).get("/status")
     health = answer.json["health"]
-    assert 0 <= health.pop("seconds") < 5
+    assert 0 <= health.pop("seconds") < PATIENCE
     assert health == {"ready": False, "database": None, "lease": True, "running": False}

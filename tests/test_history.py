@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -112,15 +113,12 @@ async def test_only_a_good_link_opens_anything(web: Web, how: str) -> None:
     assert (for_programs.status, for_programs.code) == (404, "unknown")
 
 
-async def test_a_link_lasts_as_long_as_the_settings_say(tmp_path: Path) -> None:
-    async with open_web(f"sqlite:///{tmp_path}/handoff.db", tmp_path, history_links="3s") as web:
-        page = link(web, await asked(web))
-        assert (await visit(web, page)).status == 200
-        await web.until(lambda: _is_gone(web, page))
-
-
-async def _is_gone(web: Web, page: str) -> bool:
-    return (await visit(web, page)).status == 404
+async def test_a_link_lasts_as_long_as_the_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with open_web(f"sqlite:///{tmp_path}/handoff.db", tmp_path, history_links="1h") as web:
+        handoff = await asked(web)
+        for minutes_ago, status in ((0, 200), (59, 200), (61, 404)):
+            monkeypatch.setattr(web.runtime, "_now", lambda ago=minutes_ago: time.time() - ago * 60)
+            assert (await visit(web, link(web, handoff))).status == status
 
 
 async def test_a_link_to_a_deleted_conversation_opens_nothing(web: Web) -> None:

@@ -194,6 +194,9 @@ WAYS = {
     "only words": "# a domain, one day\n",
     "empty": "",
     "spaces only": "\n\n",
+    "a document with nothing in it": "---\n",
+    "a document with nothing but words": "---\n# a domain, one day\n...\n",
+    "words behind the document's end": "intents:\n  - greet\n... # the end\n",
     "one mapping": "{intents: [greet], version: '3.1'}\n",
     "items apart": "responses:\n  utter_a:\n    - text: a\n\n  utter_b:\n    - text: b\nintents:\n  - a\n\n  - b\n",
 }
@@ -250,6 +253,24 @@ def test_what_only_a_person_can_add_is_said_with_the_lines(bot: Path, capsys: An
     said = capsys.readouterr().err
     assert "only a person can add to; please add:\nintents:\n  - handoff_request" in said
     assert yaml.safe_load((bot / "domain.yml").read_text())["intents"] == ["greet"]
+
+
+@pytest.mark.parametrize("text", ["intents: &i\n", "intents: &i ~\nold: []\n", "intents: !!null\n"])
+def test_a_name_of_the_owners_for_nothing_stays(bot: Path, text: str) -> None:
+    write(bot / "domain.yml", text)
+    plan = plan_of(bot)
+    init.write(plan)
+    assert (bot / "domain.yml").read_text().startswith(text)
+    assert ["intents:" in each for each in plan.by_hand] == [True]
+
+
+def test_a_text_without_an_end_of_line_cannot_be_added_to_and_it_is_said_why(bot: Path) -> None:
+    """One more line break would be the bot's to say."""
+    text = "responses:\n  utter_a:\n  - text: |\n      a"
+    write(bot / "domain.yml", text)
+    assert all("end its last line, and run this again; or please add:" in each for each in plan_of(bot).by_hand)
+    write(bot / "domain.yml", f"{text}\n")
+    assert not applied(bot).by_hand
 
 
 @pytest.mark.parametrize("text", ["intents: greet\n", "- greet\n", "just words\n"])
@@ -377,7 +398,32 @@ def test_a_name_that_is_not_there_makes_no_new_folder(bot: Path, capsys: Any) ->
     ("name", "text", "words"),
     [
         ("domain.yml", "intents:\n  - a\n b: [\n", "domain.yml:3: is not YAML"),
-        ("credentials.yml", "rest:\n\ttab: secret\n", "credentials.yml:2: is not YAML: found character"),
+        (
+            "credentials.yml",
+            "rest:\n\ttab: secret\n",
+            "credentials.yml:2: is not YAML: there is a tab, and only spaces indent",
+        ),
+        (
+            "credentials.yml",
+            "rest:\n \t# words\n",
+            "credentials.yml:2: is not YAML: there is a tab, and only spaces indent",
+        ),
+        (
+            "data/nlu.yml",
+            "nlu:\n- intent: a\n\t# words\n",
+            "data/nlu.yml:3: is not YAML: there is a tab, and only spaces indent",
+        ),
+        (
+            "config.yml",
+            "a: secret\n\nb: \x0c\n",
+            "config.yml:3: is not YAML: there is a character that it does not know (U+000C)",
+        ),
+        (
+            "domain.yml",
+            "intents:\n- a\n---\nactions: []\n",
+            "domain.yml:3: is not YAML: a second document begins, and Rasa",
+        ),
+        ("domain.yml", "intents: @secret\n", "domain.yml:1: is not YAML: found character"),
         ("data/nlu.yml", "nlu:\n- intent: a\n examples\n", "data/nlu.yml:3: is not YAML"),
         ("endpoints.yml", "a: 1\na: secret\n", "endpoints.yml:2: is not YAML: found duplicate key"),
         ("actions/actions.py", "def broken(:\n", "actions/actions.py:1: is not Python"),

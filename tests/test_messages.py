@@ -16,6 +16,7 @@ YES, SITE = Button(title="Yes", payload="/yes"), Button(title="Site", payload=""
         Message(id="m", who="user", text="hi", at=1.5),
         Message(id="m", who="user", text="Large (/l)", to_bot="/l"),
         Message(id="m", who="user", to_bot="", attachments=(Attachment(url="https://f.test/a", kind="audio"),)),
+        Message(id="m", who="user", attachments=(Attachment(url="https://f.test/a", name="bill.pdf", size=240_000),)),
         Message(id="m", who="agent", name="Bo", avatar_url="https://x.test/bo.png", buttons=(YES, SITE)),
         Message(id="m", who="agent", cards=(Card(title="Bike"), Card(title="", text="7", url="u", buttons=(SITE,)))),
     ],

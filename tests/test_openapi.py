@@ -124,10 +124,11 @@ def requests(draw: st.DrawFn) -> tuple[str, str, Any, bool]:
     """Method, path, body, and whether the document allows the body."""
     known = [each for each in operations() if each not in (("GET", "/stream"), ("DELETE", "/session"))]
     method, path = draw(st.sampled_from(known))
+    body = operations()[method, path].get("requestBody")
     path = path.replace("{chat_id}", draw(chat_ids))
-    body = operations()[method, re.sub(r"/chats/\w+", "/chats/{chat_id}", path)].get("requestBody")
+    path = re.sub(r"{\w+}", str(uuid.UUID(int=7)), path)
     if body is None:
-        return method, path, draw(anything) if method != "GET" else None, True
+        return method, path, draw(anything) if method != "GET" else None, method == "GET"
     if "*/*" in body["content"]:
         return method, f"{path}?name={draw(file_names)}", draw(anything), True
     schema = body["content"]["application/json"]["schema"]

@@ -131,11 +131,18 @@ class TestSchedule:
         await moody.until(lambda: agents_of(moody).of["ann"] == ["hello"])
 
 
+def are_waiting(stage: Stage) -> bool:
+    """Whether all that is to go out waits for its next try, and something does."""
+    lanes = stage.runtime.outbox._lanes.values()
+    return bool(lanes) and all(lane.nudged is not None for lane in lanes)
+
+
 async def forwarded(stage: Stage) -> None:
-    """Move the clock until nothing waits any more."""
+    """Move the clock, and only while the next try waits for that, until nothing waits any more."""
 
     async def nothing_waits() -> bool:
-        stage.pass_time(1.0)
+        if are_waiting(stage):
+            stage.pass_time(1.0)
         return not any(each.state == "pending" for each in await unfinished(stage))
 
     await stage.until(nothing_waits)
@@ -261,12 +268,6 @@ class TestGivingUp:
         await moody.until(lambda: agents_of(moody).of["ann"] == ["hello"])
 
 
-def are_waiting(stage: Stage) -> bool:
-    """Whether all that is to go out waits for its next try, and something does."""
-    lanes = stage.runtime.outbox._lanes.values()
-    return bool(lanes) and all(lane.nudged is not None for lane in lanes)
-
-
 async def forwarded_until_dead(stage: Stage) -> None:
     """Move the clock, and only while the next try waits for that, until one is put aside."""
 
@@ -336,12 +337,12 @@ class TestStartAndStop:
     async def test_what_is_being_sent_at_the_stop_is_finished_and_the_rest_stays_on_disk(
         self, database: str, tmp_path: Path
     ) -> None:
-        sending = asyncio.Event()
+        sending, may_end = asyncio.Event(), asyncio.Event()
 
         class Slow(Moody):
             async def send(self, handoff: Handoff, message: Message) -> None:
                 sending.set()
-                await asyncio.sleep(0.2)
+                await may_end.wait()
                 await super().send(handoff, message)
 
         stage = Stage(database, tmp_path, Time())
@@ -351,7 +352,10 @@ class TestStartAndStop:
         for text in ("one", "two", "three"):
             await stage.say(text)
         await sending.wait()
-        await stage.down()
+        stopping = asyncio.create_task(stage.down())
+        await stage.until(lambda: stage.runtime.outbox._stopping)
+        may_end.set()
+        await stopping
         assert agents_of(stage).of["ann"] == ["one"]
         await stage.up()
         await stage.until(lambda: agents_of(stage).of["ann"] == ["one", "two", "three"])

@@ -112,6 +112,9 @@ async def test_whoever_has_no_colleague_online_is_told_where_the_chat_goes(web: 
     await expect(dialog.get_by_text("None of your colleagues is online")).to_be_visible()
     await page.keyboard.press("Escape")
     await web.agent_online("Cleo")
+    await web.waiting_user()
+    waiting = page.get_by_role("list", name="Waiting").get_by_role("link")
+    await expect(waiting).to_have_count(1)  # which the page hears of behind Cleo
     await page.get_by_role("button", name="Hand over").click()
     await expect(dialog.get_by_role("radio", name="Cleo")).to_be_enabled()
     await expect(dialog.get_by_text("None of your colleagues is online")).to_be_hidden()
@@ -149,6 +152,7 @@ async def test_the_figures_of_the_day_are_one_key_away(web: Web, browser: Browse
     await web.open("ann")
     await page.get_by_role("list", name="Waiting").get_by_role("link").first.click()
     await page.get_by_role("button", name="Accept chat").click()
+    await expect(page.get_by_role("textbox", name="Reply to")).to_be_visible()
     await page.get_by_role("button", name="Figures of the last day").click()
     for name, value in (("Asked for an agent", "1"), ("Accepted", "1100 %"), ("Waiting", "0"), ("First reply", "–")):
         line = figures.locator("div", has=page.get_by_role("term").get_by_text(name, exact=True))

@@ -30,6 +30,8 @@ class Agents:
         self.ours: set[str] = set()
         self.at_once = self.most_at_once = 0
         self.takes = 0.0
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
         self.answers: Callable[[str], float | None] = lambda chat: 0.01
 
     async def look(self, chat: str) -> float | None:
@@ -38,6 +40,7 @@ class Agents:
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
             await asyncio.sleep(self.takes)
+            await self.may_answer.wait()
             return self.answers(chat)
         finally:
             self.at_once -= 1
@@ -106,10 +109,12 @@ async def test_a_chat_that_is_let_go_is_not_looked_at_again(agents: Agents, poll
 async def test_only_so_many_look_at_the_same_moment_and_each_has_its_turn(
     agents: Agents, pollers: Pollers[str]
 ) -> None:
-    agents.takes = 0.005
+    agents.may_answer.clear()
     names = [f"chat {number}" for number in range(40)]
     for name in names:
         pollers.watch(name)
+    await until(lambda: agents.at_once == 3)
+    agents.may_answer.set()
     await until(lambda: set(agents.looks) == set(names))
     assert agents.most_at_once == 3
 
@@ -191,6 +196,7 @@ async def test_who_asks_for_time_gets_it(agents: Agents, pollers: Pollers[str]) 
 
     agents.answers = busy
     pollers.watch("a")
+    await until(lambda: agents.looks)
     await asyncio.sleep(0.1)
     assert len(agents.looks) == 1
 

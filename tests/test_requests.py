@@ -163,7 +163,7 @@ async def test_where_an_agent_was_faster_than_a_refusal_nobody_else_is_asked(
 async def test_an_agent_who_is_faster_than_a_late_answer_keeps_the_chat(
     database: str, tmp_path: Path, time: Time
 ) -> None:
-    stage = Stage(database, tmp_path, time, open_timeout="1s")
+    stage = Stage(database, tmp_path, time, open_timeout="5s")  # in which the agent has to have written
     await stage.up()
     may_answer = asyncio.Event()
 

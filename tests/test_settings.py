@@ -16,11 +16,13 @@ import pytest
 from pydantic import BaseModel
 from ruamel.yaml import YAML
 
+from rasa_handoff.backends import settings_models
 from rasa_handoff.desk.settings import DeskSettings
 from rasa_handoff.errors import ConfigError
 from rasa_handoff.settings import (
     DeadlineSetting,
     Settings,
+    TextOrNumber,
     faults_in,
     read_duration,
     read_section,
@@ -46,7 +48,16 @@ class Yellow(BaseModel, extra="forbid", frozen=True):
     limit: int = 3
 
 
-MODELS = {"desk": Desk, "yellow": Yellow}
+class Ward(BaseModel, extra="forbid", frozen=True):
+    """A backend whose ids are numbers."""
+
+    account: TextOrNumber | None = None
+    beds: list[TextOrNumber] = []
+    rooms: dict[str, TextOrNumber] = {}
+    names: dict[str, str] = {}
+
+
+MODELS = {"desk": Desk, "yellow": Yellow, "ward": Ward}
 
 
 def read(**section: Any) -> Settings:
@@ -156,11 +167,13 @@ class TestDefaults:
 
 
 class TestValues:
-    def test_a_number_is_taken_for_text_where_text_is_meant(self) -> None:
-        section = yaml("route: [{to: desk, group: 14343}]\nbackends: {desk: {agents: [{name: 7, token: 123}]}}")
+    def test_a_number_is_taken_for_text_where_people_write_numbers(self) -> None:
+        routed = "route: [{to: desk, group: 14343, priority: 1}]\nend_words: [0]\n"
+        section = yaml(routed + "backends: {desk: , ward: {beds: [7], rooms: {a: 12}}}")
         settings = read_section(section, MODELS)
-        assert settings.route[0].group == "14343"
-        assert settings.backends["desk"].agents[0] == Agent(name="7", token="123")
+        assert (settings.route[0].group, settings.route[0].priority) == ("14343", "1")
+        assert settings.backends["ward"] == Ward(beds=["7"], rooms={"a": "12"})
+        assert settings.end_words == ("0",)
 
     def test_a_url_loses_the_slash_at_its_end(self) -> None:
         assert read(public_url="https://bot.example.com/a/").public_url == "https://bot.example.com/a"
@@ -308,6 +321,47 @@ class TestFaults:
     def test_a_fault_says_what_to_write(self, section: dict[str, Any], fault: str) -> None:
         assert faults(**section) == [fault]
 
+    @pytest.mark.parametrize(
+        ("written", "read"),
+        [("5", "a number"), ("0.5", "a number"), ("true", "true or false"), ("2026-11-20", "a date")],
+    )
+    @pytest.mark.parametrize(
+        ("line", "path"),
+        [
+            ("deleted_text: {}", "deleted_text"),
+            ("database: {}", "database"),
+            ("agents: {{name: {}}}", "agents.name"),
+            ("redact: {{slots: [a, {}]}}", "redact.slots[1]"),
+            ("route: [{{to: desk, hours: {}}}]", "route[0].hours"),
+            ("backends: {{desk: {{agents: [{{name: {}, token: t}}]}}}}", "backends.desk.agents[0].name"),
+            ("backends: {{ward: {{names: {{a: {}}}}}}}", "backends.ward.names.a"),
+        ],
+    )
+    def test_what_yaml_takes_for_something_else_than_text_needs_quotes(
+        self, line: str, path: str, written: str, read: str
+    ) -> None:
+        assert faults(**yaml(line.format(written))) == [
+            f"{path}: must be text, and without quotes this is {read}; put it in quotes"
+        ]
+
+    @pytest.mark.parametrize("written", ["[5]", "{a: 5}"])
+    def test_a_list_or_a_mapping_is_no_text(self, written: str) -> None:
+        assert faults(**yaml(f"deleted_text: {written}")) == ["deleted_text: must be text; write `deleted_text: ...`"]
+
+    @pytest.mark.parametrize("written", ["1.50", "true", "2026-11-20"])
+    def test_where_a_number_is_text_nothing_else_is_that_would_come_out_otherwise(self, written: str) -> None:
+        (fault,) = faults(**yaml(f"backends: {{ward: {{account: {written}}}}}"))
+        assert fault.startswith("backends.ward.account: must be text, and without quotes this is ")
+
+    def test_what_is_wrong_with_a_text_does_not_hide_the_rest(self) -> None:
+        found = faults(**yaml("deleted_text: 5\ntoken: short\nbackends: {yellow: {url: 7, limit: many}}"))
+        assert sorted(fault.partition(":")[0] for fault in found) == [
+            "backends.yellow.limit",
+            "backends.yellow.url",
+            "deleted_text",
+            "token",
+        ]
+
     def test_a_section_that_is_no_mapping_is_refused(self) -> None:
         with pytest.raises(ConfigError, match="the section must be settings"):
             read_section("desk", MODELS)  # type: ignore[arg-type]
@@ -356,6 +410,41 @@ class TestFaults:
             backends={"desk": {"agents": [{"name": "A", "token": "s3cret"}]}},
         )
         assert "s3cret" not in "".join(told) + repr(settings)
+
+
+class TestAgentSystems:
+    """What their own settings take for text."""
+
+    def fault(self, setting: str, value: Any) -> str | None:
+        """What is wrong with *value* as the only thing that is set."""
+        name, _, inner = setting.partition(".")
+        with pytest.raises(ConfigError) as caught:
+            read_section({"backends": {name: {inner: value}, "nowhere": {}}}, settings_models())
+        found = (each.partition(": ") for each in caught.value.faults)
+        return next((what for path, _, what in found if path == f"backends.{setting}"), None)
+
+    @pytest.mark.parametrize(
+        "setting",
+        [
+            "livechat.license_id",
+            "livechat.group",
+            "liveperson.account",
+            "liveperson.skill",
+            "liveperson_chat.account",
+            "liveperson_agent.agent",
+            "yellow.company",
+            "yellow.country_code",
+        ],
+    )
+    def test_ids_may_be_numbers(self, setting: str) -> None:
+        assert self.fault(setting, 123) is None
+        assert self.fault(setting, True) is not None
+
+    @pytest.mark.parametrize("setting", ["livechat.client_secret", "liveperson.client_secret", "yellow.token"])
+    def test_secrets_may_not_for_yaml_may_have_dropped_a_zero(self, setting: str) -> None:
+        told = self.fault(setting, 1234567890123456)
+        assert told is not None
+        assert told.startswith("must be text, and without quotes this is a number; put it in quotes")
 
 
 class TestChannels:
@@ -411,12 +500,12 @@ def test_pydantic_2_reads_the_same_way() -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     assert re.match(r"2\.", found.stdout)
     run = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--noconftest", __file__]
-    done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=120, check=False, cwd=ROOT)
+    done = subprocess.run(run, env=environment, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
     assert done.returncode == 0, done.stdout[-4000:]
 
 
@@ -430,7 +519,7 @@ class TestTheDocs:
         examples = re.findall(r"```yaml\n(.*?)```", self.PAGE, re.DOTALL)
         assert len(examples) > 5
         for example in examples:
-            filled = re.sub(r"\$\{\w+\}", TOKEN, example)
+            filled = re.sub(r"\$\{(\w+)\}", lambda found: found[1] + TOKEN, example)
             section = yaml(filled)["rasa_handoff.HandoffInput"] or {}
             section.pop("channels", None)  # their models need Rasa; tests/test_docs.py reads them
             read_section(section, {**MODELS, "desk": DeskSettings})

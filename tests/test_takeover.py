@@ -126,4 +126,4 @@ def test_the_command_says_that_nobody_takes_it(bot: Bot) -> None:
 def command(bot: Bot, *words: str) -> subprocess.CompletedProcess[str]:
     """Run rasa-handoff in the bot's folder."""
     line = [sys.executable, "-m", "rasa_handoff", *words]
-    return subprocess.run(line, cwd=bot.folder, capture_output=True, text=True, timeout=60)
+    return subprocess.run(line, cwd=bot.folder, capture_output=True, text=True, timeout=120)

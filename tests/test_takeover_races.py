@@ -63,6 +63,23 @@ def take(talk: Talk, **wishes: Any) -> asyncio.Task[Handoff]:
     return asyncio.create_task(Takeover(talk.stage.runtime, talk.dialogue).take(talk.user, **wishes))
 
 
+async def tickets(talk: Talk, number: int) -> None:
+    """Until so many have, or want, a turn with the conversation; who asks for one later comes behind them."""
+
+    def are_issued() -> bool:
+        lock = talk.agent.lock_store.get_lock(talk.user)
+        return lock is not None and len(lock.tickets) == number
+
+    await talk.stage.until(are_issued)
+
+
+async def has_looked(talk: Talk, taking: asyncio.Task[Handoff]) -> None:
+    """Until *taking*, which has just begun, knows who has the conversation: reads come one after the other."""
+    await asyncio.sleep(0)
+    await talk.stage.handoff(talk.user)
+    assert not taking.done()
+
+
 async def told(talk: Talk) -> tuple[list[str], int]:
     """What the bot was asked to say, and how often it was told where the handoff stands."""
     return await talk.stage.notices(), talk.stage.slots_set
@@ -78,13 +95,13 @@ def another_process_writes(database: str) -> Iterator[None]:
 
 async def test_who_writes_right_behind_it_writes_to_the_agents(talk: Talk, new_database: str) -> None:
     await talk.say("hello")
-    async with talk.dialogue.turn(talk.user):  # the bot is answering
-        taking = take(talk)
-        await asyncio.sleep(0.2)
-        assert await talk.stage.handoff(talk.user) is None
-        saying = asyncio.create_task(talk.say("what are your opening hours?"))
-        await asyncio.sleep(0.2)
     with another_process_writes(new_database):
+        async with talk.dialogue.turn(talk.user):  # the bot is answering
+            taking = take(talk)
+            await tickets(talk, 2)
+            assert await talk.stage.handoff(talk.user) is None
+            saying = asyncio.create_task(talk.say("what are your opening hours?"))
+            await tickets(talk, 3)
         done, _ = await asyncio.wait({saying}, timeout=2.5)  # Rasa looks once a second whose turn it is
         assert not done
     [answer] = await saying
@@ -104,7 +121,7 @@ async def test_whose_user_asks_by_themselves_meanwhile_is_theirs(talk: Talk) -> 
     await talk.say("hello")
     async with talk.dialogue.turn(talk.user):
         taking = take(talk)
-        await asyncio.sleep(0.1)
+        await tickets(talk, 2)
         own = await talk.stage.request(talk.user)  # as action_handoff does, in the bot's turn
     assert (await taking).id == own.id
     assert await told(talk) == ([], 0)
@@ -122,6 +139,7 @@ async def test_where_the_user_asks_already_it_says_what_came_of_that(
         own = asyncio.create_task(talk.stage.request(talk.user))
         await there.asked.wait()
         taking = take(talk)
+        await has_looked(talk, taking)
         done, _ = await asyncio.wait({taking}, timeout=0.2)
         assert not done
         there.give(answer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -26,7 +27,7 @@ EXAMPLE = dict(re.findall(r"```python\n# (\S+\.py)\n(.*?)```", PAGE, re.DOTALL))
 
 
 def test_it_takes_everything_and_writes_it_down(wire: Wire) -> None:
-    answer = requests.put(f"{wire.url}/a/b?c=d&e=", json={"f": "ü"}, headers={"X-G": "h"}, timeout=5)
+    answer = requests.put(f"{wire.url}/a/b?c=d&e=", json={"f": "ü"}, headers={"X-G": "h"}, timeout=20)
     assert (answer.status_code, answer.json()) == (200, {})
     (asked,) = wire.asked
     assert (asked.method, asked.path, asked.query) == ("PUT", "/a/b", {"c": "d", "e": ""})
@@ -36,17 +37,17 @@ def test_it_takes_everything_and_writes_it_down(wire: Wire) -> None:
 def test_it_answers_as_told_and_the_last_rule_counts(wire: Wire) -> None:
     wire.when("POST", "/chats/*", 201, {"a": 1})
     wire.respond("POST", "/chats/7", lambda asked: (202, {"said": asked.json}))
-    assert requests.post(f"{wire.url}/chats/6", timeout=5).json() == {"a": 1}
-    assert requests.post(f"{wire.url}/chats/7", json=5, timeout=5).json() == {"said": 5}
-    assert requests.get(f"{wire.url}/chats/7", timeout=5).json() == {}
+    assert requests.post(f"{wire.url}/chats/6", timeout=20).json() == {"a": 1}
+    assert requests.post(f"{wire.url}/chats/7", json=5, timeout=20).json() == {"said": 5}
+    assert requests.get(f"{wire.url}/chats/7", timeout=20).json() == {}
 
 
 def test_what_it_refuses_is_not_taken(wire: Wire) -> None:
     wire.fail(503, path="/a", Retry_After="2")
-    assert requests.get(f"{wire.url}/b", timeout=5).status_code == 200
-    answer = requests.get(f"{wire.url}/a", timeout=5)
+    assert requests.get(f"{wire.url}/b", timeout=20).status_code == 200
+    answer = requests.get(f"{wire.url}/a", timeout=20)
     assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
-    assert requests.get(f"{wire.url}/a", timeout=5).status_code == 200
+    assert requests.get(f"{wire.url}/a", timeout=20).status_code == 200
     assert [asked.path for asked in wire.asked] == ["/b", "/a", "/a"]
     assert [asked.path for asked in wire.taken()] == ["/b", "/a"]
 
@@ -54,11 +55,11 @@ def test_what_it_refuses_is_not_taken(wire: Wire) -> None:
 def test_what_it_answers_late_or_never_is_taken(wire: Wire) -> None:
     wire.stall(0.3)
     begin = time.monotonic()
-    assert requests.get(f"{wire.url}/late", timeout=5).status_code == 200
+    assert requests.get(f"{wire.url}/late", timeout=20).status_code == 200
     assert time.monotonic() - begin >= 0.29  # with what a clock leaves out
     wire.hang_up()
     with pytest.raises(requests.ConnectionError):
-        requests.get(f"{wire.url}/never", timeout=5)
+        requests.get(f"{wire.url}/never", timeout=20)
     assert [asked.path for asked in wire.taken()] == ["/late", "/never"]
 
 
@@ -75,12 +76,23 @@ def test_what_it_holds_is_answered_at_the_end_of_the_block(wire: Wire) -> None:
 def test_it_goes_down_and_comes_up_where_it_was(wire: Wire) -> None:
     url = wire.url
     with requests.Session() as session:  # keeps its connection
-        session.get(url, timeout=5)
+        session.get(url, timeout=20)
         wire.down()
         with pytest.raises(requests.ConnectionError):
-            session.get(url, timeout=5)
+            session.get(url, timeout=20)
         wire.up()
-        assert (wire.url, session.get(url, timeout=5).status_code) == (url, 200)
+        assert (wire.url, session.get(url, timeout=20).status_code) == (url, 200)
+
+
+def test_while_it_is_down_nobody_else_gets_its_place(wire: Wire) -> None:
+    where = ("127.0.0.1", int(wire.url.rpartition(":")[2]))
+    wire.down()
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(where)
+    wire.close()
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # over what is left of old connections
+        other.bind(where)
 
 
 def test_payloads_are_read_from_beside_the_test(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ import pytest
 import requests
 import socketio
 
-from tests.servers import Agent, Bot, Sink, free_port, running, running_together, until
+from tests.servers import LONGEST_START, PATIENCE, Agent, Bot, Sink, free_port, running, running_together, until
 
 pytestmark = [pytest.mark.processes, pytest.mark.slow]
 USERS = [f"user-{number}" for number in range(6)]
@@ -126,18 +126,18 @@ def test_nothing_is_lost_when_one_of_two_servers_dies_in_the_middle(two: tuple[B
     killing.join()
     for user, chat in chats.items():
         said, written = wanted(user)
-        until(lambda chat=chat, said=said: agent.heard(chat)[-1:] == said[-1:], 30, f"what {user} said")
+        until(lambda chat=chat, said=said: agent.heard(chat)[-1:] == said[-1:], what=f"what {user} said")
         assert agent.heard(chat) == said
-        until(lambda user=user, written=written: written[-1] in sink.texts(user), 30, f"what {user} should read")
+        until(lambda user=user, written=written: written[-1] in sink.texts(user), what=f"what {user} should read")
         came = [text for text in sink.texts(user) if text in set(written)]
         assert list(dict.fromkeys(came)) == written
         assert len(came) - len(written) <= 1, "more came twice than was on its way at the kill"
     for user, chat in chats.items():
         agent.close(chat)
-        until(lambda user=user: second.tracker(user)["slots"]["handoff_status"] == "closed", 20, "the bot's return")
+        until(lambda user=user: second.tracker(user)["slots"]["handoff_status"] == "closed", what="the bot's return")
         before = len(sink.texts(user))
         either.say(user, "hello")
-        until(lambda user=user, before=before: len(sink.texts(user)) > before, 20, "the bot's answer")
+        until(lambda user=user, before=before: len(sink.texts(user)) > before, what="the bot's answer")
 
 
 def wanted(user: str) -> tuple[list[str], list[str]]:
@@ -155,7 +155,7 @@ def test_people_at_different_servers_hear_each_other_at_once(two: tuple[Bot, Bot
     until(lambda: heard, what="the user's stream")
     tell(first, user, "I want to talk to a human")
     chat = agent.accept(user["sender"])
-    assert agent.ask("GET", f"/chats/{chat}")["chat"]["user_connected"] is True
+    until(lambda: agent.ask("GET", f"/chats/{chat}")["chat"]["user_connected"], what="the user's page at the desk")
     to_user, to_agent = [], []
     for number in range(40):
         sent = time.monotonic()
@@ -188,8 +188,8 @@ def test_a_socket_is_found_at_the_other_server(two: tuple[Bot, Bot]) -> None:
         until(lambda: agent.heard(chat) == ["There I am"], what="the user's words")
         known = len(heard)
         agent.close(chat)
-        until(lambda: heard[known:], 20, "the bot's word at the end")
-    until(lambda: second.tracker("ann")["slots"]["handoff_status"] == "closed", 20, "the bot's return")
+        until(lambda: heard[known:], what="the bot's word at the end")
+    until(lambda: second.tracker("ann")["slots"]["handoff_status"] == "closed", what="the bot's return")
 
 
 def test_tabs_at_both_servers_hear_the_same(two: tuple[Bot, Bot]) -> None:
@@ -199,11 +199,11 @@ def test_tabs_at_both_servers_hear_the_same(two: tuple[Bot, Bot]) -> None:
     with socket_to(first) as (_, here), socket_to(second) as (_, there):
         first.operator("POST", "/handoffs", {"sender_id": "ann", "channel": "socketio"})
         chat = agent.accept("ann")
-        until(lambda: here and there, 10, "that somebody is there")
+        until(lambda: here and there, what="that somebody is there")
         agent.reply(chat, "Here I am")
-        until(lambda: "Here I am" in here and "Here I am" in there, 10, "the agent's words")
+        until(lambda: "Here I am" in here and "Here I am" in there, what="the agent's words")
         agent.close(chat)
-        until(lambda: here[-1] != "Here I am" and here == there, 20, "the bot's word at the end")
+        until(lambda: here[-1] != "Here I am" and here == there, what="the bot's word at the end")
         assert here.count("Here I am") == 1
 
 
@@ -213,7 +213,9 @@ def test_workers_of_one_server_are_servers_of_their_own(
     bot = Bot(tmp_path, {"database": new_database}, common, callback={"url": sink.url})
     bot.rasa.env["SANIC_WORKERS"] = "2"
     with running(bot):
-        until(lambda: count(new_database, "SELECT count(*) FROM handoff_workers") == 2, 60, "the second worker")
+        until(
+            lambda: count(new_database, "SELECT count(*) FROM handoff_workers") == 2, LONGEST_START, "the second worker"
+        )
         either, agent = Either((bot, bot)), Agent(bot)
         agent.come()
         for user in USERS:
@@ -225,8 +227,8 @@ def test_workers_of_one_server_are_servers_of_their_own(
                 either.reply(agent, chat, f"to {user}: {round_}")
         for user, chat in chats.items():
             said, written = wanted(user)
-            until(lambda chat=chat, said=said: agent.heard(chat) == said, 30, f"what {user} said")
-            until(lambda user=user, written=written: written[-1] in sink.texts(user), 30, f"what {user} should read")
+            until(lambda chat=chat, said=said: agent.heard(chat) == said, what=f"what {user} said")
+            until(lambda user=user, written=written: written[-1] in sink.texts(user), what=f"what {user} should read")
             assert [text for text in sink.texts(user) if text in set(written)] == written
         more = (f"more-{number}" for number in itertools.count())
 
@@ -248,10 +250,13 @@ def count(database: str, sql: str) -> int:
 def socket_to(bot: Bot) -> Iterator[tuple[socketio.Client, list[str]]]:
     """A page of Ann's with a socket, and what it hears."""
     socket, heard = socketio.Client(reconnection=False), list[str]()
+    confirmed: list[str] = []
     socket.on("bot_uttered", lambda said: heard.append(said.get("text", "")))
-    socket.connect(bot.url, transports=["polling"])
-    socket.emit("session_request", {"session_id": "ann"})
+    socket.on("session_confirm", confirmed.append)
+    socket.connect(bot.url, transports=["polling"], wait_timeout=PATIENCE)
     try:
+        socket.emit("session_request", {"session_id": "ann"})
+        until(lambda: confirmed, what="the session")  # what is said before does not come
         yield socket, heard
     finally:
         socket.disconnect()

@@ -109,7 +109,11 @@ class TestStream:
     async def test_greets_with_where_the_handoff_stands(self, web: Web) -> None:
         bo = await web.agent_online()
         ann = await web.user()
-        assert (await (await ann.comes()).next()).data == {"handoff": None, "largest_file": 25 << 20}
+        assert (await (await ann.comes()).next()).data == {
+            "handoff": None,
+            "largest_file": 25 << 20,
+            "takes_files": True,
+        }
         handoff = await ann.asks_for_an_agent()
         await bo.accept(handoff["id"])
         hello = await (await ann.comes()).next()
@@ -259,7 +263,8 @@ class TestTyping:
         bob = await web.user()
         for user in (ann, bob):
             assert (await user.types()).status == 204
-        await asyncio.sleep(0.05)
+        await ann.leaves()
+        await console.until(lambda event: event.name == "chat" and event.data["state"] == "closed")
         assert [event for event in console.seen if event.name == "typing"] == []
 
     @pytest.mark.parametrize("typing", ["yes", 0, None])

@@ -384,6 +384,7 @@ class TestOnTheDisk:
         names = [f"ann-{number}" for number in range(8)]
         for name in names:
             await ended(stage, name, SECRET)
+        await stage.notices()  # nothing is on its way that one of them would be waited for
 
         async def times() -> int:
             """How often it was, and some: SQLite counts that with the changes of its tables."""

@@ -96,6 +96,46 @@ class TestExport:
         assert "no/where.json: cannot be written" in capsys.readouterr().out
 
 
+class TestFiles:
+    """What the server calls its files leads nowhere but into the folder."""
+
+    def files(self, server: Server, *ids: Any, name: str = "a.pdf") -> None:
+        """The files that the server says it has, each with its number as its content."""
+        links = {f"/link/{number}": str(number).encode() for number in range(len(ids))}
+        told = [{"id": id_, "name": name, "url": url} for id_, url in zip(ids, links, strict=True)]
+        handoff = {**EXPORT["handoffs"][0], "files": told}
+        server.answers["POST /users/export"] = 200, {"user": {**EXPORT, "handoffs": [handoff]}}
+        server.links = links
+
+    def everything(self, folder: Path) -> dict[str, str]:
+        return {each.relative_to(folder).as_posix(): each.read_text() for each in folder.rglob("*") if each.is_file()}
+
+    def test_are_saved_by_id_and_name(self, server: Server, tmp_path: Path) -> None:
+        self.files(server, "f1", "f2")
+        assert cli.main(["users", "export", NAME, "--files", "a/files"]) == cli.FAILED, "it has no folder to be in"
+        assert cli.main(["users", "export", NAME, "--files", "files"]) == cli.FINE
+        assert self.everything(tmp_path) == {"files/f1 a.pdf": "0", "files/f2 a.pdf": "1"}
+        assert stat.S_IMODE((tmp_path / "files").stat().st_mode) == 0o700
+
+    @pytest.mark.parametrize("name", ["a.pdf", "../a.pdf", "/tmp/a.pdf", "..", ""])
+    @pytest.mark.parametrize("id_", ["../x", "..", "{}/x", "a/b", "..\\x", "a\0b", "", ".", 7])
+    def test_stay_in_the_folder_whatever_they_are_called(
+        self, server: Server, tmp_path: Path, id_: Any, name: str
+    ) -> None:
+        outside = str(tmp_path / "outside")
+        self.files(server, id_.format(outside) if isinstance(id_, str) else id_, name=name)
+        assert cli.main(["users", "export", NAME, "--files", "files"]) == cli.FINE
+        ((path, content),) = self.everything(tmp_path).items()
+        assert path.startswith("files/")
+        assert path.count("/") == 1
+        assert content == "0"
+
+    def test_of_one_name_are_not_written_over_each_other(self, server: Server, tmp_path: Path, capsys: Any) -> None:
+        self.files(server, "../x", "x")
+        assert cli.main(["users", "export", NAME, "--files", "files"]) == cli.FINE
+        assert sorted(self.everything(tmp_path).values()) == ["0", "1"]
+
+
 class TestErase:
     def test_asks_first_and_says_what_there_is(
         self, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: Any

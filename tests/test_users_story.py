@@ -16,6 +16,7 @@ from tests.servers import Bot, running, until
 from tests.test_story import browser  # noqa: F401 (a fixture)
 
 WORDS = "my number is 0151 2345678"
+LONGEST_RUN = 120.0  #: seconds that a command has, on a machine that is busy with others
 
 
 @pytest.fixture
@@ -37,7 +38,7 @@ def agent(bot: Bot, browser: Browser) -> Iterator[Page]:  # noqa: F811
 def users(bot: Bot, *words: str) -> subprocess.CompletedProcess[str]:
     """`rasa-handoff users`, typed where the server runs."""
     command = [sys.executable, "-m", "rasa_handoff", "users", *words]
-    return subprocess.run(command, cwd=bot.folder, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=bot.folder, capture_output=True, text=True, timeout=LONGEST_RUN, check=False)
 
 
 def erased(bot: Bot, name: str) -> str:
@@ -56,7 +57,7 @@ def bytes_of(bot: Bot) -> bytes:
 @pytest.mark.processes
 def test_a_user_is_erased_while_an_agent_talks_with_them(bot: Bot, agent: Page) -> None:
     bot.say("I want to talk to an agent", "ann")
-    pages.accept_first(agent, within=30)
+    pages.accept_first(agent)
     bot.say(WORDS, "ann")
     pages.expect_line(agent, WORDS)
     pages.reply(agent, "We call you, Ann")
@@ -71,15 +72,15 @@ def test_a_user_is_erased_while_an_agent_talks_with_them(bot: Bot, agent: Page) 
     assert "--close does that" in refused.stderr
     assert WORDS.encode() in bytes_of(bot)
 
-    said = until(lambda: erased(bot, "ann"), 60.0, "erasing")
+    said = until(lambda: erased(bot, "ann"), LONGEST_RUN, "erasing")
     assert "Erased of ann: 1 handoff" in said
     assert WORDS.encode() not in bytes_of(bot)
     assert json.loads(users(bot, "export", "ann").stdout)["handoffs"] == []
-    expect(agent.get_by_text(WORDS)).to_have_count(0, timeout=30_000)
+    expect(agent.get_by_text(WORDS)).to_have_count(0)
 
     # The bot is back, and an agent can be had again.
     assert "9:00" in str(bot.say("what are your opening hours?", "ann"))
     bot.say("I want to talk to an agent", "ann")
-    pages.accept_first(agent, within=30)
+    pages.accept_first(agent)
     bot.say("it is me again", "ann")
     pages.expect_line(agent, "it is me again")

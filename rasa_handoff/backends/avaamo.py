@@ -19,6 +19,7 @@ from rasa_handoff.errors import BackendError, Conflict, Malformed
 from rasa_handoff.events import AgentJoined, AgentMessage, Closed
 from rasa_handoff.model import EndReason, Handoff, Json, Message, Person, Request, Status
 from rasa_handoff.settings import (
+    TextOrNumber,
     faults_in,
     read_duration_or_off,
     require_address,
@@ -74,7 +75,7 @@ class AvaamoSettings(BaseModel, extra="forbid", frozen=True):
 
     webhook_url: str = Field(repr=False)  #: it may have a key in its query
     access_token: str = Field(repr=False)  #: the live agent presents it to us
-    headers: dict[str, str] = Field({}, repr=False)
+    headers: dict[str, TextOrNumber] = Field({}, repr=False)
     oauth2: OAuth2Settings | None = None
     bot: AvaamoBot = AvaamoBot()
     user: AvaamoUser = AvaamoUser()

@@ -19,6 +19,7 @@ from rasa_handoff.errors import BackendError, NotAuthentic, WebhookError
 from rasa_handoff.events import AnyEvent, MessageStatus
 from rasa_handoff.files import Files
 from rasa_handoff.model import EndReason, Handoff, Json, Message, Person, Rating, Request, Status
+from rasa_handoff.porter import Behind
 from rasa_handoff.settings import DeadlineSetting, Settings
 from rasa_handoff.store import Store, Tx, messages
 
@@ -46,7 +47,10 @@ class Surroundings:
     applied: Callable[[Tx, str, AnyEvent], Handoff]  #: the same, inside a transaction
     access: Access  #: the private file's content
     files: Files  #: those that we keep ourselves
+    behind: Behind  #: opens what a link of ours to a file stands for: one that we keep, or that the user's channel does
     now: Callable[[], float]  #: seconds since the epoch
+    end_late: Callable[[Tx, Handoff, Opened], None]
+    #: Inside a transaction, end a chat that was opened for a handoff which had ended, or gone elsewhere, by then.
     mine: Callable[[Handoff], bool]
     #: Whether this process, and no other, looks after a handoff at this moment. A backend that asks its agent
     #: system by itself what happened asks only for those; others may become ours when a process is gone.
@@ -142,6 +146,10 @@ class Backend:
 
     #: Whether its agents see by ``message.edits`` that a user has changed a message; else the text says it.
     shows_edits: ClassVar[bool] = False
+
+    #: Whether it brings users' files to its agents itself (`Surroundings.behind`). Else they get links, and where there
+    #: is no ``public_url`` to make them with, a line in the place of each file.
+    takes_files: bool = False
 
     def __init__(self, settings: Any) -> None:
         self.settings = settings

@@ -15,7 +15,7 @@ from rasa_handoff.backends.http import Http
 from rasa_handoff.backends.tokens import Token
 from rasa_handoff.errors import BackendError, Malformed, TemporaryError
 from rasa_handoff.model import Json
-from rasa_handoff.settings import faults_in, read_url
+from rasa_handoff.settings import TextOrNumber, faults_in, read_url
 
 _DOING = "get an access token"
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 class OAuth2Settings(BaseModel, extra="forbid", frozen=True):
     """How to get a token."""
 
-    client_id: str
+    client_id: TextOrNumber
     client_secret: str = Field(repr=False)
     authorization_url: str
     scope: str | None = None

@@ -34,6 +34,7 @@ from rasa_handoff.model import (
 from rasa_handoff.pieces import pieces
 from rasa_handoff.settings import (
     DeadlineSetting,
+    TextOrNumber,
     faults_in,
     read_duration,
     read_duration_or_off,
@@ -72,7 +73,7 @@ class Endpoint(BaseModel, extra="forbid", frozen=True):
     """Where requests of one kind go."""
 
     url: str = Field(..., repr=False)  #: it may have a key in its query
-    headers: dict[str, str] = Field({}, repr=False)
+    headers: dict[str, TextOrNumber] = Field({}, repr=False)
 
 
 class Speakers(BaseModel, extra="forbid", frozen=True):

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any, ClassVar
 from urllib.parse import quote
 
@@ -16,7 +17,8 @@ from rasa_handoff import signing, strict_json
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.base import Answer, Backend, Opened, Surroundings, Webhook, hook
 from rasa_handoff.backends.http import OPEN_TIMEOUT, TIMEOUT, Http, Reply, answers
-from rasa_handoff.errors import BackendError, Malformed, NotAuthentic, Refused, Unavailable, WebhookError
+from rasa_handoff.backends.unanswered import Unanswered
+from rasa_handoff.errors import BackendError, Malformed, NotAuthentic, Refused, Unavailable, UnknownChat, WebhookError
 from rasa_handoff.events import (
     AgentAway,
     AgentIdle,
@@ -29,8 +31,8 @@ from rasa_handoff.events import (
     Transferred,
 )
 from rasa_handoff.model import Attachment, AttachmentKind, EndReason, Handoff, Json, Message, Person, Request, Status
-from rasa_handoff.settings import faults_in, matching, read_duration_or_off, read_url, require_secret
-from rasa_handoff.store import handoffs
+from rasa_handoff.settings import TextOrNumber, faults_in, matching, read_duration_or_off, read_url, require_secret
+from rasa_handoff.store import Tx, handoffs
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +62,13 @@ class YellowSettings(BaseModel, extra="forbid", frozen=True):
     needs_public_url: ClassVar[bool] = True
 
     url: str  #: their {{domainName}}
-    company: str  #: their {{companyName}}
+    company: TextOrNumber  #: their {{companyName}}
     token: str = Field(repr=False)  #: we present it to the agents' side
     webhook_token: str = Field(repr=False)  #: the agents' side presents it to us
     former_webhook_token: str | None = Field(None, repr=False)  #: taken as well, while theirs is being changed
     bearer: bool = True  #: whether `Authorization` has "Bearer " before the token
     user: YellowUser = YellowUser()
-    country_code: str | None = None  #: taken off a mobile number, so that ten digits remain
+    country_code: TextOrNumber | None = None  #: taken off a mobile number, so that ten digits remain
     channels: dict[str, str] = {}  #: Rasa channel -> `source`
     priority: str = "medium"
     category: str | None = None
@@ -350,6 +352,7 @@ class Yellow(Backend):
         await super().start(around)
         self._http = Http(self.name)
         self._memory = read_duration_or_off(self.settings.repeats_within) or 0.0
+        self._unanswered = Unanswered(self.name, around.store, around.now)
 
     async def stop(self) -> None:
         await self._http.close()
@@ -360,11 +363,12 @@ class Yellow(Backend):
     # -- to the live agent --------------------------------------------------------------------
 
     async def open(self, handoff: Handoff, request: Request) -> Opened:
-        answer = await self._create("open a chat", handoff, request)
-        try:
-            return read_opened(answer)
-        except Malformed as error:
-            raise BackendError(self.name, "open a chat", detail=f"an answer that cannot be read: {error}") from None
+        async with self._unanswered.asking(handoff.sender_id, handoff):
+            answer = await self._create("open a chat", handoff, request)
+            try:
+                return read_opened(answer)
+            except Malformed as error:
+                raise BackendError(self.name, "open a chat", detail=f"an answer that cannot be read: {error}") from None
 
     async def leave(self, handoff: Handoff, request: Request) -> str | None:
         answer = await self._create("leave a request", handoff, request)
@@ -443,10 +447,27 @@ class Yellow(Backend):
         if isinstance(event, AgentTyping):
             await self.happened(event)
         elif event is not None:
-            await self.happened_unnamed(event, webhook.body, self._memory)
+            await self._tell(event, webhook.body, payload)
         else:
             log.debug("yellow.ignored event=%r", name)
         return Answer(body={"status": "success", "data": payload, "message": "received"})
+
+    async def _tell(self, event: AnyEvent, said: bytes, payload: Json) -> None:
+        try:
+            await self.happened_unnamed(event, said, self._memory)
+        except UnknownChat:
+            if not isinstance(event, Closed):
+                ticket = Opened(chat_id=event.chat_id, notes={"ticketId": payload["ticketId"]})
+                await self.around.store.write(partial(self._end_left, sender_id=event.sender_id or "", ticket=ticket))
+            raise
+
+    def _end_left(self, tx: Tx, sender_id: str, ticket: Opened) -> None:
+        """Say that nobody waits for a ticket, if it was made by a request of ours whose answer never came."""
+        handoff = self._unanswered.left(tx, sender_id)
+        if handoff is not None:
+            log.info("yellow.opened_late id=%s", handoff.id)
+            self._unanswered.settle(tx, sender_id, handoff)
+            self.around.end_late(tx, replace(handoff, backend=self.name), ticket)
 
     def refuse(self, webhook: Webhook, error: WebhookError) -> Answer | None:
         if isinstance(error, NotAuthentic):

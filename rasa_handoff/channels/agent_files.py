@@ -6,7 +6,7 @@ import asyncio
 import logging
 import mimetypes
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import PurePath
@@ -15,16 +15,15 @@ from urllib.parse import urlsplit
 
 from rasa_handoff.channels.base import Around
 from rasa_handoff.errors import FetchError
-from rasa_handoff.fetch import AnyFile, Fetcher, whole
+from rasa_handoff.fetch import whole
 from rasa_handoff.model import Attachment
+from rasa_handoff.porter import Porter
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 LONGEST = 12.0  #: seconds to get a file and to hand it on: a link has to fit into what a channel has for a part, too
-_AT_ONCE = 4  #: files that are in memory
-_REDIRECTS = 3  #: to where the file is; each to a public address, too
 _UNKNOWN = "application/octet-stream"
 _PAGE = "text/html"  #: what a server gives to those who have to sign in, or a page around the file
 
@@ -53,12 +52,11 @@ class AgentFiles:
     def __init__(self, who: str, around: Around) -> None:
         self._who = who
         self._largest = around.largest_file
-        self._kept = around.files
-        self._fetcher = Fetcher()
-        self._room = asyncio.Semaphore(_AT_ONCE)
+        # A link of ours need not lead here for this server itself: `public_url` may be behind a proxy, or private.
+        self._porter = Porter(around.files.behind if around.files is not None else lambda url: None)
 
     async def close(self) -> None:
-        await self._fetcher.close()
+        await self._porter.close()
 
     async def hand_on(self, attachment: Attachment, take: Callable[[AgentFile], Awaitable[T]]) -> T | None:
         """What *take* makes of the file; None where it cannot be had or handed on in time, and a link has to do.
@@ -81,17 +79,12 @@ class AgentFiles:
 
     @asynccontextmanager
     async def _had(self, attachment: Attachment) -> AsyncIterator[AgentFile]:
-        async with self._room, self._opened(attachment.url) as file:
+        async with self._porter.open(attachment.url, self._largest) as file:
             if file.mime == _PAGE != mime_of(attachment):
                 raise FetchError("it is a page, and not the file")
             found, mime = await whole(file, self._largest), mime_of(attachment, file.mime)
             name = _with_ending(attachment.name or found.name or attachment.kind, mime)
             yield AgentFile(body=found.body, name=name, mime=mime)
-
-    def _opened(self, url: str) -> AbstractAsyncContextManager[AnyFile]:
-        # A link of ours need not lead here for this server itself: `public_url` may be behind a proxy, or private.
-        kept = self._kept.behind(url) if self._kept is not None else None
-        return kept or self._fetcher.open(url, self._largest, redirects=_REDIRECTS)
 
 
 def mime_of(attachment: Attachment, told: str = _UNKNOWN) -> str:

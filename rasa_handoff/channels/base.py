@@ -72,6 +72,7 @@ class ChannelFile:
     kind: AttachmentKind = "file"
     name: str | None = None
     mime: str | None = None
+    size: int | None = None  #: bytes, where the channel says so
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +157,11 @@ class Channel:
     def troubles(self) -> Sequence[str]:
         """What is wrong with this server's set-up of it: a sentence each, which says what to do."""
         return ()
+
+    @property
+    def needs(self) -> Sequence[str]:
+        """What the bot's owner has to set up, without what the set-up tells that they have; a sentence each."""
+        return self.traits.needs
 
     @property
     def pushes(self) -> bool:

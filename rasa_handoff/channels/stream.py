@@ -131,7 +131,7 @@ def _file(tx: Tx, handoff_id: str, file_id: Any) -> ChannelFile:
     if kept is None or (kept.handoff_id, kept.who) != (handoff_id, "user"):
         raise Malformed("attachments: there is no such file of this user's in this conversation; give it first")
     files.sent(tx, kept.id)
-    return ChannelFile(reference={"file": kept.id}, kind=kept.kind, name=kept.name, mime=kept.mime)
+    return ChannelFile(reference={"file": kept.id}, kind=kept.kind, name=kept.name, mime=kept.mime, size=kept.size)
 
 
 def as_data(message: Message) -> Json:

@@ -39,6 +39,10 @@ log = logging.getLogger(__name__)
 API = "https://api.telegram.org"
 _WHO = "telegram"
 _GROUPS = {"group", "supergroup"}
+_INSTEAD = (
+    "`rasa_handoff.channels.telegram.TelegramInput` in the place of `telegram` in credentials.yml, with the "
+    "same settings below it: Rasa 3.6.21's own answers every message with an error (Event loop is closed)."
+)
 
 # What Telegram says when it will never work, in the words of whoever reads why a message did not arrive.
 _NEVER = {
@@ -74,9 +78,8 @@ class Telegram(Channel):
         typing=True,
         longest_text=LONGEST_TEXT,
         needs=(
-            "`rasa_handoff.channels.telegram.TelegramInput` in the place of `telegram` in credentials.yml, with the "
-            "same settings below it: Rasa 3.6.21's own answers every message with an error (Event loop is closed).",
-            "`public_url`, for agents at another system than the desk to see files of users.",
+            _INSTEAD,
+            "`public_url`, for agents at a system that takes links and no files to see files of users.",
         ),
         limits=(
             "Bots cannot get files of users that are larger than 20 MB.",
@@ -92,6 +95,11 @@ class Telegram(Channel):
         super().__init__(rasa, around)
         self.files = AgentFiles(self.name, around)
         self._output: TelegramOutput | None = None
+
+    @property
+    def needs(self) -> Sequence[str]:
+        met = () if self.troubles() else (_INSTEAD,)
+        return [each for each in self.traits.needs if each not in met]
 
     def troubles(self) -> Sequence[str]:
         if type(self.rasa).get_output_channel is not RasaTelegramInput.get_output_channel:

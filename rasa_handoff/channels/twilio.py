@@ -106,7 +106,7 @@ class Twilio(Channel):
         typing="on WhatsApp, where it is switched on",
         longest_text=LONGEST_TEXT,
         needs=(
-            "`public_url`, for agents at another system than the desk to see files of users.",
+            "`public_url`, for agents at a system that takes links and no files to see files of users.",
             "`channels: {twilio: {whatsapp_typing: true}}` in our section, for WhatsApp users to see that the agent is "
             "typing: a public beta of Twilio's, which is not for what falls under HIPAA or PCI.",
         ),

@@ -7,6 +7,8 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain
+from itertools import count as count_from
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -87,6 +89,8 @@ def _write(path: Path, content: Json) -> None:
 def _save_files(client: Client, user: Json, folder: Path) -> None:
     """Make a private folder with the files of an export, each with its id before its name.
 
+    What the server calls them is made safe: nothing is written anywhere else.
+
     Raises:
         FilesError: it cannot be made.
     """
@@ -94,9 +98,15 @@ def _save_files(client: Client, user: Json, folder: Path) -> None:
         folder.mkdir(mode=0o700)
     files = [each for handoff in user["handoffs"] for each in handoff["files"] if each["url"]]
     for file in files:
-        path = folder / f"{file['id']} {file_name(file['name'])}"
+        path = _free(folder, f"{file_name(str(file['id']))} {file_name(str(file['name']))}".strip() or "file")
         with _writing(path), _private(path) as saved:
             client.save(file["url"], saved)
+
+
+def _free(folder: Path, name: str) -> Path:
+    """Where a file of this name goes: with a number before it, where another one has the name already."""
+    numbered = (folder / f"{number} {name}" for number in count_from(2))
+    return next(path for path in chain([folder / name], numbered) if not path.exists())
 
 
 @contextmanager

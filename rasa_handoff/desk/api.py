@@ -26,7 +26,8 @@ from rasa_handoff.errors import Malformed, NotAuthentic, UnknownChat
 from rasa_handoff.figures import Question
 from rasa_handoff.model import Json
 from rasa_handoff.runtime import Runtime
-from rasa_handoff.store import handoffs
+from rasa_handoff.store import Tx, handoffs
+from rasa_handoff.store.files import KeptFile
 from rasa_handoff.web.answers import Handler, add_route, as_json, nothing, payload_of
 from rasa_handoff.web.figures import of_figures
 from rasa_handoff.web.files import answered, taken
@@ -66,7 +67,9 @@ class DeskApi:
             ("GET", "/chats/<chat_id:str>", self.chat),
             ("POST", "/chats/<chat_id:str>/accept", self.accept),
             ("POST", "/chats/<chat_id:str>/messages", self.reply),
+            ("DELETE", "/chats/<chat_id:str>/messages/<message_id:uuid>", self.take_back),
             ("POST", "/chats/<chat_id:str>/files", self.give_file),
+            ("DELETE", "/chats/<chat_id:str>/files/<file_id:uuid>", self.take_file_back),
             ("POST", "/chats/<chat_id:str>/typing", self.typing),
             ("POST", "/chats/<chat_id:str>/transfer", self.transfer),
             ("POST", "/chats/<chat_id:str>/close", self.close),
@@ -117,7 +120,9 @@ class DeskApi:
         return answer
 
     def _of_session(self, agent: Agent) -> Json:
-        return {"agent": of_agent(self._desk, agent), "largest_file": self._running().files.largest}
+        kept = self._running().files
+        known = {"largest_file": kept.largest, "takes_files": kept.are_taken_from("agent")}
+        return {"agent": of_agent(self._desk, agent), **known}
 
     # -- agents -------------------------------------------------------------------------------
 
@@ -183,10 +188,22 @@ class DeskApi:
         line, new = await self._desk.work.reply(agent, chat_id, message_id, text, files)
         return as_json({"message": asdict(line)}, 201 if new else 200)
 
+    async def take_back(self, request: Request, chat_id: str, message_id: uuid.UUID) -> HTTPResponse:
+        agent = await self._sessions.agent(request)
+        await payload_of(request)
+        return as_json({"message": asdict(await self._desk.work.take_back(agent, chat_id, str(message_id)))})
+
     async def give_file(self, request: Request, chat_id: str) -> HTTPResponse | None:
         agent, runtime = await self._sessions.agent(request), self._running()
         allowed = partial(self._desk.work.require_may_give, agent=agent, chat_id=chat_id)
         return await answered(request, runtime, taken(request, runtime, chat_id, "agent", allowed))
+
+    async def take_file_back(self, request: Request, chat_id: str, file_id: uuid.UUID) -> HTTPResponse:
+        await self._sessions.agent(request)
+        await payload_of(request)
+        # Nobody but the page that gave it has its id, and the chat may be a colleague's by now.
+        await self._running().files.take_back(str(file_id), partial(_is_of_agents, chat_id=chat_id))
+        return nothing()
 
     async def typing(self, request: Request, chat_id: str) -> HTTPResponse:
         agent = await self._sessions.agent(request)
@@ -235,6 +252,10 @@ class DeskApi:
 
     async def describe(self, request: Request) -> HTTPResponse:
         return as_json(openapi.DOCUMENT)
+
+
+def _is_of_agents(tx: Tx, file: KeptFile, chat_id: str) -> bool:
+    return (file.who, file.handoff_id) == ("agent", chat_id)
 
 
 def _message_id(payload: Json) -> str:

@@ -35,6 +35,7 @@ class Desk(Backend):
     name = "desk"
     settings_model: ClassVar[type[BaseModel]] = DeskSettings
     shows_edits = True
+    takes_files = True  # its page opens links of ours, wherever it is
     work: Work  #: what its agents do
 
     def __init__(self, settings: DeskSettings) -> None:

@@ -113,14 +113,15 @@ class Chats:
         """Tell the switchboard, in the same transaction, unless no user is in the chat.
 
         Raises:
-            Conflict: ``closed``; the conversation ended, and the desk is about to hear of it.
+            Conflict: ``closed``; the conversation ended, and the desk is about to hear of it. Or ``delivered``; it is
+                too late to take a message back.
         """
         if chat.callback is not None:
             return
         try:
             self._around.applied(tx, self._backend, event)
         except Conflict as error:
-            raise Conflict("closed", str(error)) from error
+            raise error if error.code == "delivered" else Conflict("closed", str(error)) from error
 
 
 def _spellings(tx: Tx, group: str | None) -> list[str | None]:

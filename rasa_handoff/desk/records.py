@@ -12,18 +12,21 @@ from rasa_handoff.store import Tx
 
 Presence = Literal["online", "away"]
 
+_FIRST = "(SELECT min(number) FROM handoff_desk_chats f WHERE f.sender_id = c.sender_id)"
 _CHAT = (
-    "c.id, c.number, c.sender_id, c.channel, c.state, c.agent_id, a.name, c.agent_group, c.priority, c.opened_at, "
-    "c.accepted_at, c.closed_at, c.last_text, c.last_at, c.unanswered, c.end_of_chat, c.callback, h.stars, h.resolved"
+    f"c.id, c.number, {_FIRST}, c.sender_id, c.channel, c.state, c.agent_id, a.name, c.agent_group, c.priority, "
+    "c.opened_at, c.accepted_at, c.closed_at, c.last_text, c.last_at, c.unanswered, c.end_of_chat, c.callback, "
+    "h.stars, h.resolved"
 )
 _CHATS = (
     f"SELECT {_CHAT} FROM handoff_desk_chats c LEFT JOIN handoff_desk_agents a ON a.id = c.agent_id "
     "LEFT JOIN handoff_handoffs h ON h.id = c.id "
 )
 _RANK = "CASE lower({chat}.priority) WHEN 'high' THEN 0 WHEN 'low' THEN 2 ELSE 1 END"
-_IN_TURN = f"{_RANK.format(chat='c')}, c.opened_at"
+# By number, for the clocks of several servers differ, and any of them may be set back.
+_IN_TURN = f"{_RANK.format(chat='c')}, c.number"
 _PLACE = (
-    "SELECT count(*), coalesce(sum(CASE WHEN {rank} < {own} OR ({rank} = {own} AND c.opened_at <= own.opened_at) "
+    "SELECT count(*), coalesce(sum(CASE WHEN {rank} < {own} OR ({rank} = {own} AND c.number <= own.number) "
     "THEN 1 ELSE 0 END), 0) FROM handoff_desk_chats c, handoff_desk_chats own "
     "WHERE own.id = :id AND c.state = 'waiting' AND c.callback IS NULL AND "
 ).format(rank=_RANK.format(chat="c"), own=_RANK.format(chat="own"))
@@ -50,7 +53,10 @@ _INSERT_MESSAGE = (
 )
 _NEXT = "SELECT coalesce(max(number), 0) + 1 FROM handoff_desk_messages WHERE chat_id = :chat_id"
 _MESSAGE = "SELECT id, chat_id, number, at, who, state, body FROM handoff_desk_messages "
-_SET_STATE = "UPDATE handoff_desk_messages SET state = :state WHERE id = :id AND chat_id = :chat_id"
+_SET_STATE = (
+    "UPDATE handoff_desk_messages SET state = :state WHERE id = :id AND chat_id = :chat_id AND state <> 'taken_back'"
+)
+_LAST_IN_SHORT = "UPDATE handoff_desk_chats SET last_text = :text WHERE id = :id"
 _AGENTS = (
     "SELECT a.id, a.name, a.presence, a.seen_at, "
     "(SELECT count(*) FROM handoff_desk_chats c WHERE c.agent_id = a.id AND c.state = 'open') "
@@ -79,6 +85,7 @@ class Chat:
 
     id: str
     number: int  #: for people to name it by
+    user_number: int  #: that of the user's first chat which is kept, for people to name who has no name by
     user: str
     channel: str
     state: Literal["waiting", "open", "closed"]
@@ -108,7 +115,7 @@ class DeskMessage:
     text: str
     attachments: list[Json]
     at: float
-    state: Literal["sent", "delivered", "failed"]
+    state: Literal["sent", "delivered", "failed", "taken_back"]
     edited: bool = False  #: it takes the place of what the user had written before
     number: int = 0  #: its place in the chat, from the moment it is written; 0 from older versions, which went by time
 
@@ -181,7 +188,7 @@ def closed(tx: Tx) -> list[Chat]:
 
 def earlier(tx: Tx, chat: Chat) -> list[Chat]:
     """The last twenty other chats of the same user, newest first."""
-    where = "WHERE c.sender_id = :user AND c.id <> :id ORDER BY c.opened_at DESC LIMIT 20"
+    where = "WHERE c.sender_id = :user AND c.id <> :id ORDER BY c.number DESC LIMIT 20"
     return _found(tx, where, {"user": chat.user, "id": chat.id})
 
 
@@ -232,6 +239,14 @@ def set_state(tx: Tx, chat_id: str, message_id: str, state: str) -> bool:
     return tx.run(_SET_STATE, {"id": message_id, "chat_id": chat_id, "state": state}) == 1
 
 
+def take_back(tx: Tx, message: DeskMessage) -> DeskMessage:
+    """Write that an agent took *message* back, and what the list of chats shows instead."""
+    set_state(tx, message.chat_id, message.id, "taken_back")
+    said = [each for each in messages(tx, message.chat_id) if each.who != "system" and each.state != "taken_back"]
+    tx.run(_LAST_IN_SHORT, {"id": message.chat_id, "text": _in_short(said[-1]) if said else None})
+    return replace(message, state="taken_back")
+
+
 def _found(tx: Tx, where: str, values: Json | None = None) -> list[Chat]:
     return [_chat(row) for row in tx.all(_CHATS + where, values or {})]
 
@@ -248,10 +263,10 @@ def _agent(row: tuple[Any, ...]) -> Agent:
 
 
 def _chat(row: tuple[Any, ...]) -> Chat:
-    end, callback = (json.loads(text) if text else None for text in row[15:17])
-    stars, resolved = row[17:]
+    end, callback = (json.loads(text) if text else None for text in row[16:18])
+    stars, resolved = row[18:]
     rating = Rating(stars=stars, resolved=None if resolved is None else bool(resolved)) if stars else None
-    return Chat(**dict(zip(Chat.__dataclass_fields__, (*row[:15], end, callback, rating), strict=True)))
+    return Chat(**dict(zip(Chat.__dataclass_fields__, (*row[:16], end, callback, rating), strict=True)))
 
 
 def _message(row: tuple[Any, ...]) -> DeskMessage:

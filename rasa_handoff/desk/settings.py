@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from rasa_handoff.desk.groups import Groups
-from rasa_handoff.settings import read_picture, unknown
+from rasa_handoff.settings import TextOrNumber, faults_in, read_picture, read_token, unknown
 
 LONGEST_TEXT = 10_000  #: characters of a message
 _LONGEST_NAME = 50  #: characters of a saved reply's
@@ -17,15 +17,12 @@ class DeskAgent(BaseModel, extra="forbid", frozen=True):
     """An agent who may sign in."""
 
     name: str
-    token: str
+    token: str = Field(repr=False)
     avatar_url: str | None = None
-    groups: list[str] = []  #: whose chats the agent takes; none: everybody's
+    groups: list[TextOrNumber] = []  #: whose chats the agent takes; none: everybody's
 
     def faults(self) -> Iterator[tuple[str, str]]:
-        try:
-            read_picture(self.avatar_url)
-        except ValueError as error:
-            yield "avatar_url", str(error)
+        yield from faults_in(self, {"token": read_token, "avatar_url": read_picture})
         for number, group in enumerate(self.groups):
             if not group.strip():
                 yield f"groups[{number}]", "is empty; write a name such as billing, or leave `groups` out: all chats"
@@ -55,6 +52,7 @@ class DeskSettings(BaseModel, extra="forbid", frozen=True):
         for number, agent in enumerate(self.agents):
             for field, what in agent.faults():
                 yield f"agents[{number}].{field}", what
+        yield from self._faults_of_shared_tokens()
         yield from self._faults_of_saved_replies()
 
     def fault_of_group(self, group: str) -> str | None:
@@ -64,6 +62,13 @@ class DeskSettings(BaseModel, extra="forbid", frozen=True):
             return None
         known = sorted({name for agent in self.agents for name in agent.groups})
         return unknown("no agent of the desk is in this group, and none takes everything", group, known)
+
+    def _faults_of_shared_tokens(self) -> Iterator[tuple[str, str]]:
+        first: dict[str, int] = {}
+        for number, agent in enumerate(self.agents):
+            before = first.setdefault(agent.token, number)
+            if before != number:
+                yield f"agents[{number}].token", f"is that of agents[{before}], too; give each agent one of their own"
 
     def _faults_of_saved_replies(self) -> Iterator[tuple[str, str]]:
         first: dict[str, int] = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from rasa_handoff import signing
 from rasa_handoff.access import AgentAccess
@@ -20,7 +20,7 @@ class Member:
     """An agent of the settings."""
 
     name: str
-    token: str
+    token: str = field(repr=False)
     avatar_url: str | None = None
     groups: tuple[str, ...] = ()  #: whose chats they take; none: everybody's
 

@@ -14,7 +14,7 @@ from rasa_handoff.desk.facts import MessageChanged, UserThere
 from rasa_handoff.desk.records import Agent, Chat, DeskMessage, Presence
 from rasa_handoff.desk.staff import Staff
 from rasa_handoff.errors import Conflict, UnknownChat
-from rasa_handoff.events import AgentJoined, AgentMessage, AgentTyping, Closed, Transferred
+from rasa_handoff.events import AgentJoined, AgentMessage, AgentTyping, Closed, MessageTakenBack, Transferred
 from rasa_handoff.files import no_public_url
 from rasa_handoff.model import Json
 from rasa_handoff.store import Tx
@@ -86,8 +86,9 @@ class Work:
         """Require that *agent* may give a file to the user of this chat, who can open it.
 
         Raises:
-            UnknownChat, Conflict: ``closed``, ``not_yours``, ``callback`` or ``no_public_url``.
+            UnknownChat, Conflict: ``files_off``, ``closed``, ``not_yours``, ``callback`` or ``no_public_url``.
         """
+        self._around.files.require_taken_from("agent")
         chat = self._chats.attended(tx, agent, chat_id)
         if not self._around.files.opens_on(chat.channel):
             raise no_public_url()
@@ -138,6 +139,29 @@ class Work:
         tx.announce(MessageChanged(message=written))
         self._chats.changed(tx, line.chat_id)
         return written, True
+
+    async def take_back(self, agent: Agent, chat_id: str, message_id: str) -> DeskMessage:
+        """Take back what was written in an own chat and the user has not got; a repeat has no second effect.
+
+        Raises:
+            UnknownChat: there is no such message of an agent's.
+            Conflict: ``closed``, ``not_yours``, ``callback``; or ``delivered``, the user has it or is about to.
+        """
+        change = partial(self._take_back, agent=agent, chat_id=chat_id, message_id=message_id)
+        return await self._around.store.write(change)
+
+    def _take_back(self, tx: Tx, agent: Agent, chat_id: str, message_id: str) -> DeskMessage:
+        chat = self._chats.attended(tx, agent, chat_id)
+        line = records.message(tx, message_id)
+        if line is None or (line.chat_id, line.who) != (chat_id, "agent"):
+            raise UnknownChat("no such message of an agent's")
+        if line.state == "taken_back":
+            return line
+        self._chats.tell(tx, chat, MessageTakenBack(chat_id=chat_id, message_id=message_id))
+        line = records.take_back(tx, line)
+        tx.announce(MessageChanged(message=line))
+        self._chats.changed(tx, chat_id)
+        return line
 
     async def typing(self, agent: Agent, chat_id: str, typing: bool) -> None:
         """Let the user see that *agent* writes.

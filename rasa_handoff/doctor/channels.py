@@ -44,12 +44,14 @@ def _channel(case: Case, name: str, section: Mapping[str, Any]) -> Iterator[Find
         found = channels.class_named(name)
         kind, traits = channels.kind_of(found), channels.traits_of(found)
         made = _made(case, kind, found, section)
-        pushes, troubles = (made.pushes, made.troubles()) if made else (traits.pushes, ())
+        troubles = made.troubles() if made else ()
     except Exception as error:  # a bot's own module may raise anything
         what = " ".join(f"{type(error).__name__}: {error}".split())
         yield problem(name, f"{name} cannot be loaded: {what}", "Mend it in credentials.yml; Rasa does not start else.")
         return
-    yield _described(name, traits, pushes)
+    # What does not work reaches nobody: only the one is said.
+    if not troubles or not (made or traits).pushes:
+        yield _described(name, traits, made or traits)
     for trouble in troubles:
         yield problem(name, f"{name} does not work as it is set up.", f"{trouble[0].upper()}{trouble[1:]}.")
     yield from _files(case, name, kind)
@@ -58,7 +60,7 @@ def _channel(case: Case, name: str, section: Mapping[str, Any]) -> Iterator[Find
 def _ours(name: str) -> Finding:
     from rasa_handoff.channels.stream import Stream
 
-    return _described(name, Stream.traits, Stream.traits.pushes)
+    return _described(name, Stream.traits, Stream.traits)
 
 
 def _made(case: Case, kind: type[Channel], rasa_class: Any, section: Mapping[str, Any]) -> Channel | None:
@@ -77,16 +79,20 @@ def _made(case: Case, kind: type[Channel], rasa_class: Any, section: Mapping[str
     return kind(made, Around(store=Store(_NOWHERE), now=time.time, settings=ours))
 
 
-def _described(name: str, traits: Traits, pushes: bool) -> Finding:
-    """What people want to know of it; where it could reach users and is not set up to, its first need says how."""
+def _described(name: str, traits: Traits, here: Traits | Channel) -> Finding:
+    """What people want to know of it; where it could reach users and is not set up to, its first need says how.
+
+    Args:
+        here: what of it depends on how it is set up.
+    """
     how = traits.push.partition(": ")[2]
     limits = [f"limit: {each}" for each in traits.limits]
     facts = [
         f"from users: text{_also(traits.hears)}",
         f"from agents: text{_also(traits.shows)}",
-        *(f"needs: {each}" for each in traits.needs),
+        *(f"needs: {each}" for each in here.needs),
     ]
-    if pushes:
+    if here.pushes:
         return fine(name, f"{name}: agents reach users who do not write{_how(how)}", [*facts, *limits])
     remedy = next(iter(traits.needs if traits.pushes else traits.limits), _ELSEWHERE)
     return warning(

@@ -22,7 +22,10 @@ from rasa_handoff.init.pieces import Piece, end_of
 from rasa_handoff.project.documents import Document, parse
 
 _INDENT = 2  #: where the file shows no habit of its own
-_END = re.compile(r"^\.\.\.[ \t]*\r?$", re.MULTILINE)  #: of a YAML document
+_END = re.compile(r"^\.\.\.([ \t]*|[ \t]+#.*)\r?$", re.MULTILINE)  #: of a YAML document
+
+
+_NOTHING = {"", "~", "null", "Null", "NULL"}  #: with a name (`&name`) it is what somebody refers to
 
 
 class CannotInsert(FilesError):
@@ -70,7 +73,7 @@ def _edit(document: Document, section: str | None, pieces: Sequence[Piece], spac
         return _new_section(document, section, pieces, spaced)
     if isinstance(value, _kind_of(pieces)):
         return _grown(document, value, pieces, spaced)
-    if value.tag.endswith(":null"):
+    if value.tag.endswith(":null") and _written(document, value) in _NOTHING:
         return _filled(document, value, pieces, spaced)
     raise _by_hand(document, section, pieces)
 
@@ -202,6 +205,10 @@ def _first(text: str, section: Node) -> int:
     return start if text[start] == "-" else text.rfind("-", start, section.value[0].start_mark.index)
 
 
+def _written(document: Document, node: Node) -> str:
+    return document.text[node.start_mark.index : node.end_mark.index]
+
+
 def _is_airy(text: str, section: Node) -> bool:
     """Whether its owner keeps the last two items apart by an empty line."""
     starts = [(item[0] if isinstance(item, tuple) else item).start_mark.index for item in section.value[-2:]]
@@ -228,4 +235,7 @@ def _expected(content: Any, section: str | None, values: Sequence[Any]) -> Any:
 def _by_hand(document: Document, section: str | None, pieces: Sequence[Piece]) -> CannotInsert:
     lines = _lines(pieces, _INDENT if section else 0, False)
     shown = "\n".join([f"{section}:", *lines] if section else lines)
-    return CannotInsert([f"{document.path} is written in a way that only a person can add to; please add:\n{shown}"])
+    # A line break behind a text that is written on lines of its own would become part of it.
+    ends = not document.text or document.text.endswith("\n")
+    remedy = "please add" if ends else "end its last line, and run this again; or please add"
+    return CannotInsert([f"{document.path} is written in a way that only a person can add to; {remedy}:\n{shown}"])

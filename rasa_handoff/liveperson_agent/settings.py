@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from rasa_handoff.backends.liveperson.domains import BASE, require_base
 from rasa_handoff.errors import ConfigError
-from rasa_handoff.settings import faults_in, read_channel, read_duration
+from rasa_handoff.settings import TextOrNumber, faults_in, read_channel, read_duration
 
 CHANNEL = "rasa_handoff.LivePersonAgentInput"  #: its entry in credentials.yml
 PAGE = "docs/backends/liveperson_agent.md"  #: says where to find what it needs
@@ -24,8 +24,8 @@ _ROOTS = ("visitor", "survey", "authenticated", "chat", "agents")
 class ChannelSettings(BaseModel, extra="forbid", frozen=True):
     """The section ``rasa_handoff.LivePersonAgentInput``."""
 
-    account: str
-    username: str
+    account: TextOrNumber
+    username: TextOrNumber
     password: str | None = Field(default=None, repr=False)
     app_key: str | None = None
     secret: str | None = Field(default=None, repr=False)
@@ -86,8 +86,8 @@ class ChannelSettings(BaseModel, extra="forbid", frozen=True):
 class BackendSettings(BaseModel, extra="forbid", frozen=True):
     """The section ``backends.liveperson_agent`` of ``rasa_handoff.HandoffInput``."""
 
-    skill: str | None = None
-    agent: str | None = None
+    skill: TextOrNumber | None = None
+    agent: TextOrNumber | None = None
     note: str = "The visitor asked the bot for a person."
     transcript_lines: int = 40
 

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.constructor import SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from rasa_handoff.errors import FilesError
 
@@ -40,7 +41,7 @@ class Document:
     path: Path
     text: str  #: without a byte-order mark
     content: Any  #: None for a file with nothing in it
-    root: Node | None  #: the same, with places in the text
+    root: Node | None  #: the same, with places in the text; None where there is nothing
     bom: bool = False  #: whether the file begins with a byte-order mark
 
     @property
@@ -90,7 +91,7 @@ def read(path: Path) -> Document:
     try:
         return parse(path, text, bom)
     except YAMLError as error:
-        raise FilesError([fault(path, error)]) from None
+        raise FilesError([_fault(path, text, error)]) from None
 
 
 def parse(path: Path, text: str, bom: bool = False) -> Document:
@@ -99,7 +100,9 @@ def parse(path: Path, text: str, bom: bool = False) -> Document:
     Raises:
         YAMLError: it is not YAML.
     """
-    return Document(path=path, text=text, content=_loader().load(text), root=_loader().compose(text), bom=bom)
+    content = _loader().load(text)
+    root = None if content is None else _loader().compose(text)
+    return Document(path=path, text=text, content=content, root=root, bom=bom)
 
 
 def read_values(path: Path) -> Any:
@@ -108,18 +111,37 @@ def read_values(path: Path) -> Any:
     Raises:
         FilesError: it cannot be read, or is not YAML; with the line.
     """
+    text, _ = _text(path)
     try:
-        return _loader().load(_text(path)[0])
+        return _loader().load(text)
     except YAMLError as error:
-        raise FilesError([fault(path, error)]) from None
+        raise FilesError([_fault(path, text, error)]) from None
 
 
-def fault(path: Path, error: Exception) -> str:
+def _fault(path: Path, text: str, error: Exception) -> str:
     """Where *path* is not YAML, without the lines around it: they may hold a secret."""
-    if not isinstance(error, MarkedYAMLError) or error.problem_mark is None:
+    if isinstance(error, ReaderError):
+        character = error.character if isinstance(error.character, str) else chr(error.character)
+        line, problem = text.count("\n", 0, text.find(character)), _unknown(character)
+    elif isinstance(error, MarkedYAMLError) and error.problem_mark is not None:
+        line = error.problem_mark.line
+        problem = _in_words(str(error.problem), text.split("\n")[line : line + 1])
+    else:
         return f"{path} is not YAML"
-    problem = str(error.problem).partition(" with value")[0]
-    return f"{path}:{error.problem_mark.line + 1}: is not YAML: {problem}"
+    return f"{path}:{line + 1}: is not YAML: {problem}"
+
+
+def _unknown(character: str) -> str:
+    return f"there is a character that it does not know (U+{ord(character):04X}); take it out"
+
+
+def _in_words(problem: str, lines: list[str]) -> str:
+    """A *problem* of the parser's, and for two that are common what to do."""
+    if problem == "but found another document":
+        return "a second document begins, and Rasa takes one; take out the `---`, or what is behind it"
+    if "character" in problem and any(re.match(r"[ ]*\t", line) for line in lines):
+        return "there is a tab, and only spaces indent"
+    return problem.partition(" with value")[0]
 
 
 def _loader() -> YAML:

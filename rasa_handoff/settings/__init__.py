@@ -20,12 +20,14 @@ from rasa_handoff.settings.section import (
     require_public_url,
 )
 from rasa_handoff.settings.shapes import read_model, shaped
+from rasa_handoff.settings.texts import TextOrNumber
 from rasa_handoff.settings.values import (
     faults_in,
     matching,
     read_duration,
     read_duration_or_off,
     read_picture,
+    read_token,
     read_url,
     require_address,
     require_headers,
@@ -37,6 +39,7 @@ __all__ = [
     "Redaction",
     "Rule",
     "Settings",
+    "TextOrNumber",
     "When",
     "faults_in",
     "matching",
@@ -46,6 +49,7 @@ __all__ = [
     "read_duration_or_off",
     "read_picture",
     "read_section",
+    "read_token",
     "read_url",
     "require_address",
     "require_headers",

@@ -75,5 +75,6 @@ class Settings:
     media_links: float = 604_800.0  #: seconds for which a link to a file of a user's opens it
     largest_file: int = 26_214_400  #: bytes of a file: a user's that an agent can open, or an agent's that is uploaded
     all_files: int = 21_474_836_480  #: bytes of all files that are kept in the database
+    files_from: frozenset[str] = frozenset({"users", "agents"})  #: who may give some that are kept there
     channels: Mapping[str, BaseModel] = field(default_factory=dict)  #: what is set for Rasa's channels, by name
     acknowledge: bool = True  #: answer clients that wait for one with a receipt

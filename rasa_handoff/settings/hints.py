@@ -22,18 +22,18 @@ def hint_at(model: type[BaseModel], path: Path) -> Any:
     hint: Any = model
     for part in path:
         if isinstance(part, int):
-            hint = next(iter(get_args(_listed(hint))), None)
+            hint = next(iter(get_args(_kept(list, hint))), None)
             continue
         inner = model_in(hint)
-        hint = get_type_hints(inner).get(part) if inner else None
+        hint = get_type_hints(inner).get(part) if inner else next(iter(get_args(_kept(dict, hint))[1:]), None)
     return hint
 
 
-def _listed(hint: Any) -> Any:
-    """The list in `list[X] | None`."""
-    if get_origin(hint) is list:
+def _kept(container: type, hint: Any) -> Any:
+    """The `list[X]` in `list[X] | None`, or likewise the dict."""
+    if get_origin(hint) is container:
         return hint
-    return next((option for option in get_args(hint) if get_origin(option) is list), None)
+    return next((option for option in get_args(hint) if get_origin(option) is container), None)
 
 
 def model_in(hint: Any) -> type[BaseModel] | None:

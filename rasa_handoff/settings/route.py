@@ -12,6 +12,7 @@ from rasa_handoff.hours import read_hours
 from rasa_handoff.settings.chosen import Rule, When
 from rasa_handoff.settings.faults import Faults, Path, unknown
 from rasa_handoff.settings.shapes import shaped
+from rasa_handoff.settings.texts import TextOrNumber
 from rasa_handoff.settings.values import read_date
 
 
@@ -22,8 +23,8 @@ class _When(BaseModel, extra="forbid", frozen=True):
 
 class _Rule(BaseModel, extra="forbid", frozen=True):
     to: str = ""
-    group: str | None = None
-    priority: str | None = None
+    group: TextOrNumber | None = None
+    priority: TextOrNumber | None = None
     when: _When = _When()
     hours: str | None = None
     transcript: bool | None = None

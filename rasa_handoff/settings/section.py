@@ -12,6 +12,7 @@ from rasa_handoff.settings.chosen import DeadlineSetting, Redaction, Settings
 from rasa_handoff.settings.faults import Faults, Path, unknown
 from rasa_handoff.settings.route import read_route
 from rasa_handoff.settings.shapes import read_model, shaped
+from rasa_handoff.settings.texts import TextOrNumber
 from rasa_handoff.settings.values import (
     is_off,
     read_database,
@@ -25,6 +26,7 @@ from rasa_handoff.settings.values import (
     read_url,
 )
 
+_GIVERS = ["users", "agents"]
 _WARN_AT = 0.8  #: of a deadline, unless it says otherwise
 
 
@@ -60,7 +62,7 @@ class Section(BaseModel, extra="forbid", frozen=True):
     redact: dict[str, Any] = {}
     transcript: bool = True
     agents: dict[str, Any] = {}
-    end_words: list[str] = ["/end"]
+    end_words: list[TextOrNumber] = ["/end"]
     edited_text: str = "✎ {text}"
     deleted_text: str = "🗑 The user has deleted a message."
     chat_page: bool = False
@@ -70,6 +72,7 @@ class Section(BaseModel, extra="forbid", frozen=True):
     media_links: Any = "7d"
     largest_file: Any = "25MB"
     all_files: Any = "20GB"
+    files_from: list[str] = ["users", "agents"]
     channels: dict[str, Any] = {}
     acknowledge: bool = True
 
@@ -98,6 +101,7 @@ def convert(shape: Section, backends: Mapping[str, Any], faults: Faults) -> Sett
         media_links=read(("media_links",), read_duration, shape.media_links, 0.0),
         largest_file=read(("largest_file",), read_size, shape.largest_file, 0),
         all_files=read(("all_files",), read_size, shape.all_files, 0),
+        files_from=frozenset(_read_givers(("files_from",), shape.files_from, faults)),
         acknowledge=shape.acknowledge,
     )
 
@@ -203,6 +207,14 @@ def _read_deleted_text(text: str) -> str:
     if not text.strip():
         raise ValueError("is empty; write what agents are to read when a user has deleted a message")
     return text
+
+
+def _read_givers(path: Path, names: list[str], faults: Faults) -> Iterator[str]:
+    for index, name in enumerate(names):
+        if name in _GIVERS:
+            yield name
+        else:
+            faults.add((*path, index), unknown("nobody of this name gives files", name, _GIVERS))
 
 
 def _read_words(path: Path, words: list[str], faults: Faults) -> Iterator[str]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from copy import deepcopy
 from typing import Any, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
 from rasa_handoff.settings.faults import Faults, Path, unknown
 from rasa_handoff.settings.hints import fields_of, hint_at, instead_of, kind, model_in
+from rasa_handoff.settings.texts import not_text, with_texts
 
 M = TypeVar("M", bound=BaseModel)
 _WORDS: dict[Any, tuple[str, str]] = {
@@ -44,7 +44,7 @@ def shaped(model: type[M], data: Any, path: Path, faults: Faults) -> M | None:
         found = error.errors()
     for one in found:
         where = _location(data, one["loc"])
-        faults.add((*path, *where), _in_words(model, where, one))
+        faults.add((*path, *where), _in_words(model, data, where, one))
     faulty = {one["loc"][0] for one in found}
     # The rest is read all the same, so that one message has every fault.
     with suppress(ValidationError):
@@ -71,29 +71,7 @@ def _completed(model: type[M], section: Any) -> tuple[set[str], M | None]:
 
 
 def _validated(model: type[M], data: dict[str, Any]) -> M:
-    """*data* as a *model*, with numbers taken for text where text is meant.
-
-    YAML reads `group: 14343` as a number. Pydantic 1 takes it for text, pydantic 2 does not.
-    """
-    try:
-        return model(**data)
-    except ValidationError as error:
-        numbers = [found["loc"] for found in error.errors() if found["type"] == "string_type"]
-        if not numbers:
-            raise
-        data = deepcopy(data)
-        for loc in numbers:
-            _number_to_text(data, loc)
-        return model(**data)
-
-
-def _number_to_text(data: Any, loc: tuple[int | str, ...]) -> None:
-    *parents, last = _location(data, loc)
-    for part in parents:
-        data = data[part]
-    value = data[last]
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
-        data[last] = str(value)
+    return model(**with_texts(model, data))
 
 
 def _location(data: Any, loc: tuple[int | str, ...]) -> Path:
@@ -110,16 +88,24 @@ def _location(data: Any, loc: tuple[int | str, ...]) -> Path:
     return tuple(path)
 
 
-def _in_words(model: type[BaseModel], path: Path, found: Mapping[str, Any]) -> str:
+def _in_words(model: type[BaseModel], data: Any, path: Path, found: Mapping[str, Any]) -> str:
     problem = found["type"]
     if problem in ("value_error.missing", "missing"):
         return f"is missing; {_remedy(hint_at(model, path), path)}"
     if problem in ("value_error.extra", "extra_forbidden"):
         return unknown("there is no such setting", path[-1], fields_of(model_in(hint_at(model, path[:-1]))))
     wanted = _wanted(hint_at(model, path))
+    if wanted == _WORDS[str][0] and (read := not_text(_at(data, path))):
+        return f"must be {wanted}, and without quotes this is {read}; put it in quotes"
     if wanted:
         return f"must be {wanted}; {_remedy(hint_at(model, path), path)}"
     return str(found["msg"]).removeprefix("Value error, ")
+
+
+def _at(data: Any, path: Path) -> Any:
+    for part in path:
+        data = data[part]
+    return data
 
 
 def _wanted(hint: Any) -> str | None:

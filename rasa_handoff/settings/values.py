@@ -103,7 +103,7 @@ def require_secret(text: str, shortest: int = SHORTEST_SECRET) -> None:
 
 
 def read_token(text: str | None) -> str | None:
-    """What opens the server to the actions."""
+    """What opens the server to the actions, or the desk to an agent."""
     if text is not None:
         require_secret(text, SHORTEST_TOKEN)
     return text

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
-from rasa_handoff.errors import StoreError
+from rasa_handoff.errors import StoreClosed, StoreError
 from rasa_handoff.model import Handoff, new_id
 from rasa_handoff.store.database import Connection, Database, PostgreSQL, at, prepare
 from rasa_handoff.store.peers import Alone, Among, Lost, Missed, Peers, Shared, Silent
@@ -45,6 +45,7 @@ class Store:
         self._scrubbing: asyncio.Future[bool] | None = None  #: one that has not begun yet
         self._peers: Peers = Alone()
         self._readers: ThreadPoolExecutor | None = None
+        self._closed = False
         self._writer: Writer
         self._reader: Connection
 
@@ -82,6 +83,7 @@ class Store:
         """Commit what is under way, and let the database go."""
         await self._writer.close()
         await self._peers.close()
+        self._closed = True
         if self._readers:
             self._readers.shutdown()
         self._reader.close()
@@ -95,6 +97,7 @@ class Store:
         """Run *change* in a transaction; done when it is on disk.
 
         Raises:
+            StoreClosed: it is not, for the server is stopping.
             StoreError: it is not.
             HandoffError: the change refused itself; nothing of it stays.
         """
@@ -123,8 +126,11 @@ class Store:
         """Run *query*, which only reads, on what is committed.
 
         Raises:
+            StoreClosed: the server is stopping.
             StoreError: the database does not answer.
         """
+        if self._closed:
+            raise StoreClosed("the database is closed: the server is stopping")
         if self._readers is None:
             return self._read_now(query)
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read_now, query)

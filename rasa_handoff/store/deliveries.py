@@ -31,6 +31,14 @@ _REVIVE = (
     "UPDATE handoff_deliveries SET state = 'pending', attempts = 0, next_at = :now, give_up_at = :give_up_at, "
     "error = NULL WHERE id = :id AND state = 'dead'"
 )
+_CLAIM = "UPDATE handoff_deliveries SET next_at = 0 WHERE id = :id AND state = 'pending'"
+# It waits itself, or behind one that does; what waits goes nowhere before it is claimed.
+_TAKE_BACK = (
+    "DELETE FROM handoff_deliveries WHERE id = :id AND (state = 'dead' OR (state = 'pending' AND "
+    "((attempts > 0 AND next_at > 0) OR EXISTS (SELECT 1 FROM handoff_deliveries first "
+    "WHERE first.handoff_id = :handoff_id AND first.target = :target AND first.seq < :seq "
+    "AND first.state = 'pending' AND first.attempts > 0 AND first.kind NOT IN ('status', 'slots')))))"
+)
 _FORGET = (
     "DELETE FROM handoff_deliveries WHERE id = :id "
     "AND NOT EXISTS (SELECT 1 FROM handoff_handoffs WHERE handoff_handoffs.id = handoff_deliveries.handoff_id)"
@@ -80,6 +88,21 @@ def _run_as(tx: Tx, owner: str, sql: str, delivery: Delivery, values: dict[str, 
     return tx.run(sql + _OWNED, {**values, "handoff_id": delivery.handoff_id, "owner": owner}) == 1
 
 
+def claim(tx: Tx, delivery: Delivery, owner: str) -> bool:
+    """Write that *delivery*, which waited, is on its way; False if it was taken back, or is another process's."""
+    return _run_as(tx, owner, _CLAIM, delivery, {"id": delivery.id})
+
+
+def take_back(tx: Tx, delivery: Delivery) -> bool:
+    """Delete an agent's message that did not reach the user; False if it did, or may have, or is on its way."""
+    key = {"id": delivery.id, "handoff_id": delivery.handoff_id, "target": delivery.target, "seq": delivery.seq}
+    if tx.run(_TAKE_BACK, key) != 1:
+        return False
+    if delivery.message is not None:
+        messages.delete(tx, delivery.message.id)
+    return True
+
+
 def revive(tx: Tx, delivery_id: str, now: float, give_up_at: float) -> bool:
     """Send a dead one again; False if it is not dead."""
     return tx.run(_REVIVE, {"id": delivery_id, "now": now, "give_up_at": give_up_at}) == 1
@@ -117,6 +140,13 @@ def to_user_with(tx: Tx, message_id: str) -> Delivery | None:
     sql = _SELECT + "WHERE m.id = :id AND d.handoff_id = m.handoff_id AND d.target = 'user' AND d.kind = 'message'"
     row = tx.one(sql, {"id": message_id})
     return _delivery(row) if row else None
+
+
+def known_as(tx: Tx, handoff_id: str, theirs: str) -> Delivery | None:
+    """What brings an agent's message to the user which the agent system calls *theirs*."""
+    sql = _SELECT + "WHERE d.handoff_id = :id AND d.target = 'user' AND d.kind = 'message' ORDER BY d.seq DESC"
+    found = map(_delivery, tx.all(sql, {"id": handoff_id}))
+    return next((each for each in found if each.body.get("theirs") == theirs), None)
 
 
 def unfinished(tx: Tx, most: int = 1000) -> list[Delivery]:

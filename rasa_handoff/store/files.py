@@ -24,6 +24,7 @@ _GROW = "UPDATE handoff_files SET size = size + :more, at = :at WHERE id = :id A
 _INSERT_PART = "INSERT INTO handoff_file_parts (file_id, number, body) VALUES (:id, :number, :body)"
 _FINISH = "UPDATE handoff_files SET state = 'given', at = :at WHERE id = :id AND state = 'coming'"
 _SENT = "UPDATE handoff_files SET state = 'sent' WHERE id = :id AND state = 'given'"
+_TAKE_BACK = "UPDATE handoff_files SET state = 'coming' WHERE id = :id AND state = 'given'"
 _GET = f"SELECT {_FIELDS} FROM handoff_files WHERE id = :id AND state <> 'coming'"
 _PART = "SELECT body FROM handoff_file_parts WHERE file_id = :id AND number = :number"
 _GIVEN = (
@@ -106,6 +107,11 @@ def finish(tx: Tx, file_id: str, now: float) -> KeptFile | None:
 def sent(tx: Tx, file_id: str) -> None:
     """Write that a message has the file: it stays as long as its handoff."""
     tx.run(_SENT, {"id": file_id})
+
+
+def take_back(tx: Tx, file_id: str) -> bool:
+    """Let nobody send or open a whole file any more, which is then to be deleted; False if a message has it."""
+    return tx.run(_TAKE_BACK, {"id": file_id}) == 1
 
 
 # -- opened -----------------------------------------------------------------------------------

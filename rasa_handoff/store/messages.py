@@ -48,6 +48,10 @@ def insert(tx: Tx, handoff_id: str, seq: int, message: Message) -> None:
     tx.run(_INSERT, {"id": message.id, "handoff_id": handoff_id, "seq": seq, "body": dumps(message)})
 
 
+def delete(tx: Tx, message_id: str) -> None:
+    tx.run("DELETE FROM handoff_messages WHERE id = :id", {"id": message_id})
+
+
 def of(tx: Tx, handoff_id: str) -> list[Message]:
     """The messages of a handoff, in order."""
     sql = "SELECT id, body FROM handoff_messages WHERE handoff_id = :id ORDER BY seq"
@@ -79,7 +83,7 @@ def dumps(message: Message) -> str:
     if message.avatar_url:
         body["avatar_url"] = message.avatar_url
     if message.attachments:
-        body["attachments"] = [[a.url, a.kind, a.name, a.mime] for a in message.attachments]
+        body["attachments"] = [_dump_attachment(each) for each in message.attachments]
     if message.buttons:
         body["buttons"] = _dump_buttons(message.buttons)
     if message.cards:
@@ -103,11 +107,21 @@ def loads(message_id: str, body: str) -> Message:
     cards = known.pop("cards", ())
     return Message(
         id=message_id,
-        attachments=tuple(Attachment(url=a[0], kind=a[1], name=a[2], mime=a[3]) for a in attachments),
+        attachments=tuple(map(_load_attachment, attachments)),
         buttons=_load_buttons(buttons),
         cards=tuple(Card(title=c[0], text=c[1], image_url=c[2], url=c[3], buttons=_load_buttons(c[4])) for c in cards),
         **known,
     )
+
+
+def _dump_attachment(attachment: Attachment) -> list[Any]:
+    known = [attachment.url, attachment.kind, attachment.name, attachment.mime]
+    return known if attachment.size is None else [*known, attachment.size]
+
+
+def _load_attachment(dumped: list[Any]) -> Attachment:
+    url, kind, name, mime, *size = dumped
+    return Attachment(url=url, kind=kind, name=name, mime=mime, size=size[0] if size else None)
 
 
 def _dump_buttons(buttons: Iterable[Button]) -> list[list[str]]:

@@ -21,7 +21,7 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, TypeVar
 
-from rasa_handoff.errors import HandoffError, StoreError
+from rasa_handoff.errors import HandoffError, StoreClosed, StoreError
 from rasa_handoff.store.database import Connection, Database, Row
 
 log = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ class Writer:
 
     def _take(self, line: deque[_Job], work: Callable[[Any], T]) -> asyncio.Future[T]:
         if self._closed:
-            raise StoreError("the database is closed: the server is stopping")
+            raise StoreClosed("the database is closed: the server is stopping")
         future: asyncio.Future[T] = self._loop.create_future()
         line.append(_Job(work, future))
         if self._idle.is_set():

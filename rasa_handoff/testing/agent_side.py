@@ -28,7 +28,8 @@ PORT = 5006
 GREETING = "Hello, this is the stand-in of an agent. I repeat what you write; write bye, and I end the chat."
 _TIMEOUT = 10.0  #: seconds
 _TAKEN = range(200, 300)
-_TRIES = 3  #: of the agent's side: the bot may not yet know of a chat that was just accepted
+_INSISTS = 5.0  #: seconds of the agent's side: the bot may not yet know of a chat that was just accepted
+_AGAIN = 0.25  #: seconds
 _LONGEST = 200  #: characters of a refusal
 _SECRET = re.compile("auth|token|key|secret|signature", re.IGNORECASE)  # in names of headers
 _DULL = {"host", "accept", "accept-encoding", "user-agent", "content-length", "content-type", "connection"}
@@ -71,7 +72,7 @@ class Running:
         self._agent.start()
 
     def stop(self) -> None:
-        self._wire.down()
+        self._wire.close()
         self._to_do.put(None)
 
     @property
@@ -131,13 +132,13 @@ class Running:
         if call is None:
             return
         call = self.side.signed(call)
-        for left in reversed(range(_TRIES)):
+        end = time.monotonic() + _INSISTS
+        status, body = self._ask(call)
+        while status not in _TAKEN and time.monotonic() < end:
+            time.sleep(_AGAIN)
             status, body = self._ask(call)
-            if status in _TAKEN:
-                return
-            if left:
-                time.sleep(self._pause)
-        self._tell(f"the bot does not take {call.method} /{call.path}: {status} {_shortened(body)}")
+        if status not in _TAKEN:
+            self._tell(f"the bot does not take {call.method} /{call.path}: {status} {_shortened(body)}")
 
     def _ask(self, call: Call) -> tuple[int | str, bytes]:
         """What the bot answers to *call*."""

@@ -94,6 +94,7 @@ class Wire:
         self._holds: list[_Hold] = []
         self._server: ThreadingHTTPServer | None = None
         self._port = port
+        self._keeper: socket.socket | None = None  #: has the port while nobody listens there
 
     # -- up and down --------------------------------------------------------------------------
 
@@ -105,7 +106,8 @@ class Wire:
     def up(self) -> None:
         """Answer; after `down`, on the same port."""
         self._over.clear()
-        self._server = _Server(("127.0.0.1", self._port), _handler(self))
+        self._let_go()
+        self._server = self._listening()
         self._port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
 
@@ -118,13 +120,34 @@ class Wire:
             self._server.shutdown()
             self._server.server_close()
             self._server = None
+            self._keep()
+
+    def close(self) -> None:
+        """Be gone for good: the port is anybody's."""
+        self.down()
+        self._let_go()
+
+    def _listening(self) -> _Server:
+        """The server; it takes connections, and nobody answers them yet."""
+        return _Server(("127.0.0.1", self._port), _handler(self))
+
+    def _keep(self) -> None:
+        """Have the port without listening there: another program that was given it would answer in our place."""
+        self._keeper = socket.socket()
+        self._keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self._keeper.bind(("127.0.0.1", self._port))
+
+    def _let_go(self) -> None:
+        if self._keeper is not None:
+            self._keeper.close()
+            self._keeper = None
 
     def __enter__(self) -> Wire:
         self.up()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.down()
+        self.close()
 
     # -- what it answers ----------------------------------------------------------------------
 
@@ -262,22 +285,24 @@ def _handler(wire: Wire) -> type[BaseHTTPRequestHandler]:
 
 
 def _read(handler: BaseHTTPRequestHandler) -> Asked:
-    url = urlsplit(handler.path)
+    url, length = urlsplit(handler.path), int(handler.headers.get("content-length", 0))
+    body = handler.rfile.read(length)
+    if len(body) < length:
+        raise ConnectionError("the request broke off")
     return Asked(
         method=handler.command,
         path=url.path,
         query=dict(parse_qsl(url.query, keep_blank_values=True)),
         headers={name.lower(): value for name, value in handler.headers.items()},
-        body=handler.rfile.read(int(handler.headers.get("content-length", 0))),
+        body=body,
     )
 
 
 def _reply(handler: BaseHTTPRequestHandler, status: int, body: Any, headers: Mapping[str, str]) -> None:
     content = body if isinstance(body, bytes) else json.dumps(body, ensure_ascii=False).encode()
     handler.send_response(status)
-    for name, value in {"Content-Type": "application/json", **headers}.items():
+    for name, value in {"Content-Type": "application/json", "Content-Length": str(len(content)), **headers}.items():
         handler.send_header(name, value)
-    handler.send_header("Content-Length", str(len(content)))
     handler.end_headers()
     if handler.command != "HEAD":
         handler.wfile.write(content)

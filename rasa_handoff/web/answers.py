@@ -14,7 +14,7 @@ from sanic.request import Request
 from sanic.response import HTTPResponse, raw
 
 from rasa_handoff import strict_json
-from rasa_handoff.errors import Conflict, NotAuthentic, StoreError, WebhookError
+from rasa_handoff.errors import Conflict, NotAuthentic, StoreClosed, StoreError, WebhookError
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ def refusal(error: WebhookError) -> HTTPResponse:
 
 def not_stored(error: StoreError) -> HTTPResponse:
     """The answer to a request that is to be sent again."""
-    log.error("web.not_stored %s", error)
+    log.log(logging.INFO if isinstance(error, StoreClosed) else logging.ERROR, "web.not_stored %s", error)
     text = "the database cannot take this now; try again"
     return as_json({"error": {"code": "unavailable", "message": text}}, 503, {"Retry-After": "1"})
 

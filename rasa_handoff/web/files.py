@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from functools import partial
 from typing import Any, cast
+from uuid import UUID
 
 from sanic import Blueprint
 from sanic.exceptions import PayloadTooLarge, SanicException
@@ -25,7 +26,7 @@ from rasa_handoff.model import Json
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.store import Tx, handoffs
 from rasa_handoff.store.files import Giver, KeptFile
-from rasa_handoff.web.answers import TooLarge, TooSlow, add_route, as_json, not_stored, refusal
+from rasa_handoff.web.answers import TooLarge, TooSlow, add_route, as_json, body_of, not_stored, nothing, refusal
 
 _SILENCE = 30.0  #: seconds in which some more of a file has to come
 _LONGEST = 1800.0  #: seconds for all of it
@@ -33,7 +34,7 @@ _LINGERS = 10.0  #: seconds for which what is refused is still read, so that its
 
 
 class FilesApi:
-    """The route for users' files.
+    """The routes for users' files.
 
     Args:
         running: gives the runtime, which is there once the server has started.
@@ -44,18 +45,36 @@ class FilesApi:
 
     def add_to(self, blueprint: Blueprint) -> None:
         add_route(blueprint, "POST", "/files", self.give, "user_files")
+        add_route(blueprint, "DELETE", "/files/<file_id:uuid>", self.take_back, "user_file")
 
     async def give(self, request: Request) -> HTTPResponse | None:
-        runtime, sender = self._running(), request.args.get("sender") or ""
-        token = (request.headers.get("authorization") or "").removeprefix("Bearer ").strip()
-        signing.require_conversation_token(runtime.access.secret, sender, token)
+        runtime, sender = self._running(), self._sender(request)
         return await answered(request, runtime, self._taken(request, runtime, sender))
 
+    async def take_back(self, request: Request, file_id: UUID) -> HTTPResponse:
+        sender = self._sender(request)
+        await body_of(request)
+        await self._running().files.take_back(str(file_id), partial(_is_of_user, sender_id=sender))
+        return nothing()
+
+    def _sender(self, request: Request) -> str:
+        """Whose conversation it is.
+
+        Raises:
+            NotAuthentic: the token is not that of the conversation.
+        """
+        sender = request.args.get("sender") or ""
+        token = (request.headers.get("authorization") or "").removeprefix("Bearer ").strip()
+        signing.require_conversation_token(self._running().access.secret, sender, token)
+        return sender
+
     async def _taken(self, request: Request, runtime: Runtime, sender: str) -> KeptFile:
+        runtime.files.require_taken_from("user")
         handoff = await runtime.switchboard.holder(sender)
         if handoff is None or not handoff.is_open:
             raise not_open()
-        if runtime.settings.public_url is None and handoff.backend != "desk":
+        backend = runtime.backends.get(handoff.backend)
+        if runtime.settings.public_url is None and not (backend and backend.takes_files):
             raise no_public_url()
         return await taken(request, runtime, handoff.id, "user", partial(_require_open, handoff_id=handoff.id))
 
@@ -140,6 +159,11 @@ def _require_open(tx: Tx, handoff_id: str) -> None:
     handoff = handoffs.get(tx, handoff_id)
     if handoff is None or not handoff.is_open:
         raise not_open()
+
+
+def _is_of_user(tx: Tx, file: KeptFile, sender_id: str) -> bool:
+    handoff = handoffs.get(tx, file.handoff_id)
+    return file.who == "user" and handoff is not None and handoff.sender_id == sender_id
 
 
 def _too_large(largest: int) -> TooLarge:

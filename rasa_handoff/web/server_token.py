@@ -15,7 +15,7 @@ def require_server_token(request: Request, running: Callable[[], Runtime]) -> Ru
 
     Raises:
         NotAuthentic: it does not.
-        StoreError: the server is starting or stopping.
+        StoreClosed: the server is starting or stopping.
     """
     runtime = running()
     signing.require_bearer(request.headers.get("authorization"), runtime.access.token)

@@ -128,7 +128,8 @@ class UserApi:
         handoff = await runtime.switchboard.holder(sender)
         faces = runtime.settings.agents
         state = state_of(faces.in_handoff(handoff), handoff.opened_at) if handoff else None
-        yield sse.event("hello", json.dumps({"handoff": state, "largest_file": runtime.files.largest}))
+        kept = {"largest_file": runtime.files.largest, "takes_files": runtime.files.are_taken_from("user")}
+        yield sse.event("hello", json.dumps({"handoff": state, **kept}))
         # The listener hears from now on; what the database has until now comes first.
         while entries := await runtime.store.read(partial(stream.after, sender_id=sender, number=after)):
             for entry in entries:

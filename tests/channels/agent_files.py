@@ -38,4 +38,4 @@ def serve(internet: Internet, files: AgentFiles, content: bytes = CONTENT, mime:
     internet.respond("GET", "/bill.pdf", lambda asked: (200, content, {"Content-Type": mime}))
     internet.respond("GET", "/song.mp3", lambda asked: (200, content, {"Content-Type": "audio/mpeg"}))
     internet.respond("GET", "/film.mp4", lambda asked: (200, content, {"Content-Type": "video/mp4"}))
-    files._fetcher._trusted = frozenset({f"{HOST}:443"})
+    files._porter._fetcher._trusted = frozenset({f"{HOST}:443"})

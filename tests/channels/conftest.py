@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from rasa.core.agent import Agent
 
-from rasa_handoff.channels import base
+from rasa_handoff.channels import agent_files, base, service, socketio
+from rasa_handoff.channels.slack import uploads
 from tests.internet import Internet
 from tests.servers import trained
 
@@ -22,7 +23,17 @@ def loaded() -> Agent:
 def rasa_agent(loaded: Agent) -> Agent:
     """The example bot, in this process, which has met nobody yet."""
     loaded.tracker_store._tracker_store.store.clear()
+    loaded.lock_store.conversation_locks.clear()
     return loaded
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is given up because this machine stood still; what is about giving up says for how long it waits."""
+    monkeypatch.setattr(agent_files, "LONGEST", 60.0)
+    monkeypatch.setattr(service, "DESCRIBING", 60.0)
+    monkeypatch.setattr(socketio, "_ANSWERS_WITHIN", 60.0)
+    monkeypatch.setattr(uploads, "SHOWN_IN", 60.0)
 
 
 @pytest.fixture

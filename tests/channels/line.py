@@ -26,7 +26,7 @@ from rasa_handoff.dialogue import Dialogue
 from rasa_handoff.events import AgentJoined, AgentMessage, AgentTyping, Closed
 from rasa_handoff.gate import Gate
 from rasa_handoff.inbox import Typed
-from rasa_handoff.model import Handoff, Message, Person, Request, Status
+from rasa_handoff.model import Delivery, Handoff, Message, Person, Request, Status
 from rasa_handoff.reach import Reach
 from rasa_handoff.runtime import Runtime
 from rasa_handoff.settings import read_section
@@ -62,6 +62,7 @@ class Line(Stage):
         self.channel = channel
         self.inputs = [channel, *beside]
         self.agent = agent
+        self._typing_shown = 0  #: times that it has been, or could not be
         self._stack = ExitStack()
         self.url: str
 
@@ -92,7 +93,8 @@ class Line(Stage):
             lambda handoff: runtime.outbox.nudge(handoff),
         )
         self._stand_before_the_bot()
-        runtime.store.subscribe(Typed, lambda typed: runtime.later(0, reach.typing, typed))
+        self._reach = reach
+        runtime.store.subscribe(Typed, lambda typed: runtime.later(0, self._show_typing, typed))
         await runtime.open(reach)
         await self._serve()
         self.channels.watch(self.gate.came)
@@ -184,8 +186,48 @@ class Line(Stage):
 
         await self.until(tried)
 
+    async def put_off(self, handoff: Handoff, text: str) -> float:
+        """The agent writes, and it cannot be brought to the user now: in how many seconds it is tried again."""
+        before = time.time()
+        await self.try_reply(handoff, text)
+        (waiting,) = await self.waiting(handoff)
+        return waiting.next_at - before
+
+    async def try_again(self, handoff: Handoff) -> None:
+        """Try at once what waits for the user, and let it arrive."""
+        self.runtime.outbox.nudge(handoff)
+        await self.gone(handoff)
+
+    async def try_in_vain(self, handoff: Handoff) -> None:
+        """Try once more what waits for the user, who cannot be reached."""
+        before = await self.tries(handoff)
+
+        async def tried() -> bool:
+            return await self.tries(handoff) > before
+
+        self.runtime.outbox.nudge(handoff)
+        await self.until(tried)
+
+    async def waiting(self, handoff: Handoff) -> list[Delivery]:
+        """What is on its way to the user, in order."""
+        pending = await self.runtime.store.read(lambda tx: deliveries.pending_of(tx, handoff.id))
+        return [each for each in pending if each.target == "user"]
+
+    async def tries(self, handoff: Handoff) -> int:
+        """How often it has been tried in vain to bring what waits for the user."""
+        return sum(each.attempts for each in await self.waiting(handoff))
+
     async def type(self, handoff: Handoff) -> None:
+        """The agent types, and the user has been shown it, where they can be."""
+        shown = self._typing_shown
         await self.happen(AgentTyping(chat_id=handoff.id))
+        await self.until(lambda: self._typing_shown > shown)
+
+    async def _show_typing(self, typed: Typed) -> None:
+        try:
+            await self._reach.typing(typed)
+        finally:
+            self._typing_shown += 1
 
     async def close(self, handoff: Handoff) -> None:
         await self.happen(Closed(chat_id=handoff.id))
@@ -195,8 +237,7 @@ class Line(Stage):
         """Wait until nothing of *handoff* is on its way to the user."""
 
         async def none_left() -> bool:
-            pending = await self.runtime.store.read(lambda tx: deliveries.pending(tx))
-            return not any(each.handoff_id == handoff.id and each.target == "user" for each in pending)
+            return not await self.waiting(handoff)
 
         await self.until(none_left)
 
@@ -213,6 +254,19 @@ class Line(Stage):
         """What the agents got, once it is so many."""
         await self.until(lambda: len(self.agents.got) >= count)
         return self.agents.got
+
+    def is_awaited(self, sender_id: str) -> bool:
+        """Whether somebody waits for Rasa's lock on this conversation, which another one has."""
+        lock = self.agent.lock_store.get_lock(sender_id)
+        return lock is not None and len(lock.tickets) > 1
+
+    async def all_sent(self) -> None:
+        """Wait until nothing is on its way to anybody: a start after this one finds nothing to do."""
+
+        async def none_left() -> bool:
+            return not await self.runtime.store.read(lambda tx: deliveries.pending(tx))
+
+        await self.until(none_left)
 
     async def bot_heard(self, sender_id: str) -> list[str | None]:
         """What the bot was told."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from rasa_handoff import porter
 from rasa_handoff.channels import agent_files
 from rasa_handoff.channels.agent_files import AgentFile, AgentFiles
 from rasa_handoff.channels.base import Around
@@ -34,7 +35,7 @@ def wire() -> Iterator[Wire]:
 @pytest_asyncio.fixture
 async def files(wire: Wire) -> AsyncIterator[AgentFiles]:
     files = AgentFiles("slack", Around(store=Store("sqlite:///nowhere.db"), now=time.time, largest_file=100))
-    files._fetcher._trusted = frozenset({wire.url.removeprefix("http://")})
+    files._porter._fetcher._trusted = frozenset({wire.url.removeprefix("http://")})
     yield files
     await files.close()
 
@@ -125,11 +126,11 @@ async def test_only_a_few_are_in_memory_at_once(wire: Wire, files: AgentFiles) -
         held.pop()
 
     handing_on = asyncio.gather(*(files.hand_on(Attachment(url=f"{wire.url}/bill"), hold) for _ in range(20)))
-    await until(lambda: len(held) == agent_files._AT_ONCE)
+    await until(lambda: len(held) == porter.AT_ONCE)
     await asyncio.sleep(0.1)  # in which one more would come
     let_go.set()
     await handing_on
-    assert most == agent_files._AT_ONCE
+    assert most == porter.AT_ONCE
 
 
 async def test_a_file_of_ours_is_had_without_the_network(wire: Wire, tmp_path: Path) -> None:

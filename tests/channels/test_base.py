@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Coroutine
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 
-from rasa_handoff.channels import Channels, base, known
+from rasa_handoff.channels import Channels, known
 from rasa_handoff.channels.base import (
     Around,
     Channel,
@@ -24,6 +25,7 @@ from rasa_handoff.errors import TemporaryError
 from rasa_handoff.fetch import host_of
 from rasa_handoff.model import Attachment, Button, Card, Json, Message
 from rasa_handoff.store import Store
+from tests.stage import Time
 
 
 @pytest.mark.parametrize(
@@ -41,29 +43,40 @@ def test_a_pressed_button_is_what_was_on_it_and_what_it_means(title: str, payloa
 
 
 class Slow(Channel):
-    """A channel that takes two messages a second."""
+    """A channel that takes so many seconds of *time* for each part of a message."""
 
     traits = Traits(name="slow", push="yes")
 
-    def __init__(self) -> None:
-        super().__init__(None, Around(store=Store("sqlite:///nowhere.db"), now=time.time))
+    def __init__(self, time: Time, seconds: float) -> None:
+        super().__init__(None, Around(store=Store("sqlite:///nowhere.db"), now=time))
         self.there: list[Json] = []
+        self._time = time
+        self._seconds = seconds
 
     async def put(self, to: To, part: Json) -> None:
-        await asyncio.sleep(0.5)
+        self._time.advance(self._seconds)
+        for _ in range(10):  # whoever waits for that time finds out
+            await asyncio.sleep(0)
         self.there.append(part)
 
 
-async def test_many_parts_may_take_longer_than_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The time is one part's: who writes much, or sends many files, does not have it cut off in the middle."""
-    monkeypatch.setattr(base, "TIMEOUT", 0.8)
-    channel = Slow()
+def run(work: Coroutine[Any, Any, None], time: Time) -> None:
+    """Run *work* in an event loop whose clock *time* is."""
+    loop: Any = asyncio.SelectorEventLoop()
+    loop.time = time
+    loop.run_until_complete(work)
+    loop.close()
+
+
+@pytest.mark.parametrize(("seconds", "parts"), [(20.0, 3), (31.0, 0)])
+def test_the_time_is_one_parts(seconds: float, parts: int) -> None:
+    """Who writes much, or sends many files, does not have it cut off in the middle."""
+    channel = Slow(time := Time(), seconds)
     files = tuple(Attachment(url=f"https://f.test/{number}.png", kind="image") for number in range(3))
-    await channel.say(To(sender_id="ann", channel="slow"), Message(id="m1", who="agent", attachments=files, at=1.0))
-    assert channel.there == [{"image": each.url} for each in files]
-    monkeypatch.setattr(base, "TIMEOUT", 0.2)
-    with pytest.raises(TemporaryError, match="not taken in time"):
-        await channel.say(To(sender_id="ann", channel="slow"), Message(id="m2", who="agent", text="hi", at=1.0))
+    message = Message(id="m1", who="agent", attachments=files, at=1.0)
+    with nullcontext() if parts else pytest.raises(TemporaryError, match="not taken in time"):
+        run(channel.say(To(sender_id="ann", channel="slow"), message), time)
+    assert channel.there == [{"image": each.url} for each in files[:parts]]
 
 
 def notice(**words: Any) -> Message | None:

@@ -281,6 +281,7 @@ async def test_a_callback_users_files_arrive_though_rasa_takes_no_metadata(
         for _ in range(2):
             assert await line.hook(said) == (200, "success")
         await line.reply(handoff, "nice", cards=(CARD,))
+        await line.all_sent()
         assert [len(each.attachments) for each in line.agents.got] == [1]
         assert sink.got[-3:] == [
             {"recipient_id": "una", "text": "nice"},

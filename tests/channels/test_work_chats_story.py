@@ -77,7 +77,7 @@ def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Office]:
             yield office
             office.agent.go()
     finally:
-        office.internet.down()
+        office.internet.close()
 
 
 @pytest.mark.parametrize("channel", SAY)

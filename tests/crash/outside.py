@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ import aiohttp
 from aiohttp import web
 
 from tests.crash.book import Book, Entry, Lane
+from tests.servers import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 _FAULTS = 0.05  #: of the calls
@@ -36,9 +36,8 @@ class Sink:
         app.router.add_post("/{to}", self._take)
         self._runner = web.AppRunner(app)
         await self._runner.setup()
-        port = free_port()
-        await web.TCPSite(self._runner, "127.0.0.1", port).start()
-        self.url = f"http://127.0.0.1:{port}"
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
         await self._runner.cleanup()
@@ -80,11 +79,11 @@ class Server:
         self._process.kill()
         self._process.wait()
 
-    def end(self) -> None:
-        """As a process manager does."""
+    async def end(self) -> None:
+        """As a process manager does; the server may still have something to bring to the sink, which is here."""
         self._ended = True
         self._process.terminate()
-        self._process.wait()
+        await asyncio.to_thread(self._process.wait)
 
     def pause(self) -> None:
         self._process.send_signal(signal.SIGSTOP)
@@ -179,9 +178,3 @@ class Outside:
             except (aiohttp.ClientError, asyncio.TimeoutError):
                 self._server.require_alive()
             await asyncio.sleep(_AGAIN)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

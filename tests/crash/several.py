@@ -122,7 +122,7 @@ async def killed(several: Several) -> None:
 async def restarted(several: Several) -> None:
     """A server is ended in good order, and started again."""
     server = several.any()
-    server.end()
+    await server.end()
     await several.start(server)
 
 

@@ -57,13 +57,13 @@ class Internet(wire.Wire):
         self._certificate = folder / "certificate.pem"
         _certify(self._authority, self._certificate)
 
-    def up(self) -> None:
-        super().up()
-        assert self._server is not None
+    def _listening(self) -> wire._Server:
+        server = super()._listening()
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self._certificate)
-        # Nobody knows the port yet, so nobody has connected. Handshakes are left to the connections' own threads.
-        self._server.socket = context.wrap_socket(self._server.socket, server_side=True, do_handshake_on_connect=False)
+        # Handshakes are left to the connections' own threads.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        return server
 
     def take_over(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Be every server for this process, until the test is over."""

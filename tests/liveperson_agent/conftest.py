@@ -8,8 +8,18 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
-from tests.liveperson_agent.stage import Stage, on_stage
+from rasa_handoff.liveperson_agent import chats, visitors
+from rasa_handoff.liveperson_agent.chat import Chat
+from tests.liveperson_agent.stage import PATIENCE, Stage, on_stage
 from tests.liveperson_agent.vendor import LivePerson
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is given up because this machine stood still."""
+    monkeypatch.setattr(chats, "FLUSH", PATIENCE)
+    monkeypatch.setattr(Chat.said, "__defaults__", (PATIENCE,))
+    monkeypatch.setattr(visitors, "_PATIENCE", PATIENCE)
 
 
 @pytest.fixture

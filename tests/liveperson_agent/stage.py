@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from rasa_handoff.testing.waiting import until
 from tests.liveperson_agent.vendor import ACCOUNT, CLIENT, PASSWORD, SECRET, USER, LivePerson
 
 FASTER = 200.0  #: their pauses pass so much faster
+PATIENCE = 60.0  #: seconds; far more than anything takes
 
 
 class Clock:
@@ -87,26 +89,33 @@ class Stage:
     async def up(self) -> None:
         book = Book(self._folder / "positions.db")
         book.open()
-        self._http = Http(WHO, breaker=True)
+        self._http = Http(WHO, 10 * PATIENCE, breaker=True)
         domains = Domains(self._http, self.settings.account, self.settings.domain_api, self.clock)
         session = Session(self._http, domains, self.settings, self.clock)
         self.chats = Chats(session, book, self.settings, self.bot, self.clock.sleep)
         self.chats.start()
 
     async def down(self) -> None:
+        await self.all_said()
         await self.chats.stop()
         await self.chats.book.close()
         await self._http.close()
 
     async def die(self) -> None:
         """As after a kill -9: nobody is told, nothing is finished."""
-        for task in [*self.chats._tasks, *(task for _, task in self.chats._running.values())]:
+        tasks = [*self.chats._tasks, *(task for _, task in self.chats._running.values())]
+        for task in tasks:
             task.cancel()
-        await asyncio.sleep(0.02)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.until(lambda: not self.chats._running)
         self.chats.session._login = None
         await self.down()
 
-    until = staticmethod(until)
+    async def all_said(self) -> None:
+        """Wait until nothing is on its way to a visitor, and nothing is written down that is to go there."""
+        await asyncio.gather(*(chat.said(PATIENCE) for chat, _ in self.chats._running.values()))
+
+    until = staticmethod(partial(until, seconds=PATIENCE))
 
 
 def section(vendor: LivePerson, **settings: Any) -> dict[str, Any]:

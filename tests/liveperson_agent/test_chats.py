@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from rasa_handoff.backends.http import TIMEOUT
 from rasa_handoff.liveperson_agent import lines
 from rasa_handoff.liveperson_agent.chat import Chat as OurChat
 from rasa_handoff.liveperson_agent.chat import Heard
@@ -55,9 +54,8 @@ async def test_a_chat_that_is_slow_to_open_does_not_let_the_next_one_ring(agent:
     with vendor.wire.held("GET */chat/*"):
         slow = vendor.visitor("hello")
         await agent.until(lambda: slow.state == "chatting")
-        rang, chat = time.monotonic(), vendor.visitor("hello, too")
+        chat = vendor.visitor("hello, too")
         await agent.until(lambda: answers(chat) == said("hello, too"))
-        assert time.monotonic() - rang < TIMEOUT / 2
     await agent.until(lambda: answers(slow) == said("hello"))
 
 
@@ -152,7 +150,7 @@ async def test_polls_that_fail_are_further_and_further_apart(agent: Stage, vendo
     agent.clock.pauses.clear()
     vendor.wire.fail(503, times=4, path=f"GET */chat/{chat.id}/events")
     chat.says("still there?")
-    await agent.until(lambda: answers(chat)[1:] == said("still there?"), 10.0)
+    await agent.until(lambda: answers(chat)[1:] == said("still there?"))
     waited = [pause for pause in agent.clock.pauses if pause > 3 and not 24 <= pause <= 36]
     assert [0.8 * at <= pause <= 1.2 * at for at, pause in zip((5, 10, 15, 120), waited, strict=True)] == [True] * 4
 
@@ -254,7 +252,7 @@ async def test_a_chat_that_the_visitor_ends_is_over(agent: Stage, vendor: LivePe
 async def test_a_chat_that_is_gone_is_over(agent: Stage, vendor: LivePerson) -> None:
     chat = vendor.visitor("hello")
     await agent.until(lambda: answers(chat))
-    del vendor.chats[chat.id]
+    vendor.forgets(chat)
     await agent.until(lambda: agent.chats.of(f"liveperson-{chat.id}") is None)
     assert agent.bot.ended == [(f"liveperson-{chat.id}", True)]
 
@@ -273,11 +271,11 @@ async def test_chats_outlive_their_agent_session(agent: Stage, vendor: LivePerso
     await agent.until(lambda: chats[0].agent_typing[-1] == "typing")
     for _ in range(2):
         vendor.end_sessions()
-        await agent.until(lambda: vendor.sessions, 10.0)
+        await agent.until(lambda: vendor.sessions)
     slow.set()
     for chat in chats:
         chat.says("and on")
-    await agent.until(lambda: all(answers(chat)[-1] == "You said: and on" for chat in chats), 10.0)
+    await agent.until(lambda: all(answers(chat)[-1] == "You said: and on" for chat in chats))
     assert [answers(chat) for chat in chats] == [said("hello", "slow", "and on"), *[said("hello", "and on")] * 2]
 
 
@@ -286,7 +284,7 @@ async def test_an_answer_outlives_its_agent_session(agent: Stage, vendor: LivePe
     ours = await agent.until(lambda: agent.chats.of(f"liveperson-{chat.id}"))
     vendor.end_sessions()
     await ours.say(lines.line("are you there?"))
-    await agent.until(lambda: answers(chat) == ["are you there?"], 10.0)
+    await agent.until(lambda: answers(chat) == ["are you there?"])
 
 
 async def test_the_bot_can_end_a_chat_behind_its_last_words(agent: Stage, vendor: LivePerson) -> None:
@@ -375,8 +373,9 @@ async def test_what_was_said_and_not_sent_is_sent_after_a_restart(tmp_path: Path
     vendor.wire.calm()
     await stage.up()
     await stage.until(lambda: answers(chat) == said("hello"))
-    await asyncio.sleep(0.05)
-    assert (answers(chat), stage.bot.texts()) == (said("hello"), ["hello"])
+    chat.says("and on")
+    await stage.until(lambda: answers(chat)[1:])
+    assert (answers(chat), stage.bot.texts()) == (said("hello", "and on"), ["hello", "and on"])
     await stage.down()
 
 
@@ -438,14 +437,19 @@ async def test_the_bot_knows_the_visitor_the_survey_and_who_else_is_there(agent:
     vendor.visits["Ann1"] = {"appSessions": [{"ipv4": "192.0.2.7", "deviceOS": "LINUX", "geo": {"city": "Ulm"}}]}
     vendor.participants["p1"] = {"authenticatedParticipantInfo": {"customerType": "vip"}}
     await agent.until(lambda: agent.chats.online is not None)
-    chat = vendor.visitor(
-        name="Ann", sharkVisitorId="Ann1", sharkSessionId="s1", participantId="p1", skillName="Bots", campaignId=3
-    )
     link = "{base}/visits/visit/surveys".format(base=f"{vendor.url}/api/account/12345678/agentSession/1")
     survey = {"questions": {"question": {"label": "Topic", "answer": "Billing"}}}
-    vendor.visit_documents[chat.id] = {"link": {"@href": link, "@rel": "pre-chat-survey"}, "os": "Windows"}
     vendor.visit_documents["surveys"] = {"survey": survey}
-    chat.says("hello")
+    chat = vendor.visitor(
+        "hello",
+        name="Ann",
+        document={"link": {"@href": link, "@rel": "pre-chat-survey"}, "os": "Windows"},
+        sharkVisitorId="Ann1",
+        sharkSessionId="s1",
+        participantId="p1",
+        skillName="Bots",
+        campaignId=3,
+    )
     await agent.until(lambda: agent.bot.heard)
     assert known(agent) == {
         "chat": {

@@ -54,10 +54,12 @@ class Chat:
     note: str | None = None
     transferred_to: Json | None = None
     agent_typing: list[str] = field(default_factory=list)
+    _adding: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def add(self, **event: Any) -> int:
-        number = len(self.events)
-        self.events.append({"@id": str(number), "time": "2026-11-20T09:00:00.000-05:00", **event})
+        with self._adding:  # the visitor writes in one thread, the agents in others
+            number = len(self.events)
+            self.events.append({"@id": str(number), "time": "2026-11-20T09:00:00.000-05:00", **event})
         return number
 
     def says(self, text: str, **more: Any) -> None:
@@ -126,12 +128,18 @@ class LivePerson:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.wire.down()
+        self.wire.close()
 
     # -- what a test does ---------------------------------------------------------------------
 
-    def visitor(self, *texts: str, skill: str = "1", name: str = "visitor", **info: Any) -> Chat:
-        """A visitor asks for a chat, and it rings at an agent of the skill who is Online."""
+    def visitor(
+        self, *texts: str, skill: str = "1", name: str = "visitor", document: Json | None = None, **info: Any
+    ) -> Chat:
+        """A visitor asks for a chat, and it rings at an agent of the skill who is Online.
+
+        Args:
+            document: what is behind the chat's visit-id.
+        """
         with self._lock:
             number = next(self._numbers)
             chat = Chat(id=f"H{number}-b7d761017809489ea1a257461eb373eeK8457415", skill=skill, name=name, info=info)
@@ -139,6 +147,8 @@ class LivePerson:
             chat.add(**_system("Thank you for choosing to chat with us.", 4))
             for text in texts:
                 chat.says(text)
+            if document is not None:
+                self.visit_documents[chat.id] = document
             self.chats[chat.id] = chat
             self._route(chat)
             return chat
@@ -148,6 +158,11 @@ class LivePerson:
         with self._lock:
             chat.state, chat.rings_at = "ended", None
             chat.add(**{"@type": "state", "state": "ended"})
+
+    def forgets(self, chat: Chat) -> None:
+        """The chat is gone."""
+        with self._lock:
+            del self.chats[chat.id]
 
     def transfers_back(self, chat: Chat) -> None:
         """A person gives the chat to the bot's skill."""

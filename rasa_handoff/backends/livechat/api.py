@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from copy import copy
 from functools import partial
 from typing import Any
@@ -19,8 +20,9 @@ from rasa_handoff.backends.livechat.accounts import unreadable
 from rasa_handoff.backends.livechat.customers import Customers
 from rasa_handoff.backends.livechat.regions import Region, require_here
 from rasa_handoff.backends.livechat.settings import NAME, LiveChatSettings
+from rasa_handoff.backends.user_files import as_body
 from rasa_handoff.errors import BackendError, ChatGone, Malformed, TemporaryError, Unavailable
-from rasa_handoff.fetch import Fetched
+from rasa_handoff.fetch import AnyFile
 from rasa_handoff.model import Json
 from rasa_handoff.settings import read_url
 
@@ -78,6 +80,9 @@ _REMEDIES = {
 }
 
 
+_Sent = Callable[[], AbstractAsyncContextManager[Json]]  #: gives what goes along with a request, anew for each try
+
+
 class _Server:
     """What has been learned of the API's side."""
 
@@ -112,7 +117,9 @@ class CustomerApi:
         Raises:
             ChatGone, Unavailable, ChatLimitReached, TemporaryError, BackendError.
         """
-        reply = await self._ask(doing, sender_id, action, list(_texts(body)), lambda: {"body": body}, timeout)
+        reply = await self._ask(
+            doing, sender_id, action, list(_texts(body)), lambda: nullcontext({"body": body}), timeout
+        )
         return reply.json(NAME, doing) if reply.body.strip() else {}
 
     async def thread(self, sender_id: str, chat_id: str, thread_id: str | None = None) -> Json | None:
@@ -139,20 +146,36 @@ class CustomerApi:
         except Malformed as error:
             raise unreadable(doing, error) from None
 
-    async def upload(self, sender_id: str, file: Fetched) -> str:
+    async def upload(
+        self,
+        sender_id: str,
+        opened: Callable[[], AbstractAsyncContextManager[AnyFile]],
+        *,
+        name: str | None = None,
+        mime: str | None = None,
+    ) -> str:
         """Lay down a file; its address there, which is good for a day, or for ever once a message has it.
 
+        Args:
+            opened: opens it, anew for each try.
+            name, mime: what it is, where that is known better than whoever has it says.
+
         Raises:
+            FetchError: it cannot be had.
             FileTooLarge, TemporaryError, BackendError.
         """
-        doing = "upload a file"
+        doing, private = "upload a file", [name or ""]
 
-        def form() -> Json:
-            data = aiohttp.FormData()
-            data.add_field("file", file.body, filename=file.name or "file", content_type=file.mime)
-            return {"form": data}
+        @asynccontextmanager
+        async def form() -> AsyncIterator[Json]:
+            async with opened() as file, as_body(file, mime or file.mime, LARGEST_FILE) as body:
+                called = name or file.name or "file"
+                private.append(called)
+                data = aiohttp.FormData()
+                data.add_field("file", body, filename=called)
+                yield {"form": data}
 
-        reply = await self._ask(doing, sender_id, "upload_file", [file.name or ""], form, _UPLOAD_TIMEOUT)
+        reply = await self._ask(doing, sender_id, "upload_file", private, form, _UPLOAD_TIMEOUT)
         try:
             return read.text(reply.json(NAME, doing), "url", max_length=2048)
         except Malformed as error:
@@ -164,7 +187,7 @@ class CustomerApi:
         sender_id: str,
         action: str,
         private: list[str],
-        sent: Callable[[], Json],
+        sent: _Sent,
         timeout: float | None,
     ) -> Reply:
         """Ask; once more with a new token, and once more in the right region."""
@@ -183,7 +206,7 @@ class CustomerApi:
         self,
         doing: str,
         action: str,
-        sent: Callable[[], Json],
+        sent: _Sent,
         timeout: float | None,
         token: str,
         *,
@@ -195,7 +218,12 @@ class CustomerApi:
         url = f"{self._root}/{action}?{urlencode({'organization_id': organization})}"
         ask = partial(self._http.ask, doing, "POST", url, judge=judge, largest=_LARGEST_ANSWER, timeout=timeout)
         known = {"Authorization": f"Bearer {token}"}
-        reply = await self._server.region.ask(lambda headers: ask(headers={**known, **headers}, **sent()))
+
+        async def ask_with(headers: Mapping[str, str]) -> Reply:
+            async with sent() as what:
+                return await ask(headers={**known, **headers}, **what)
+
+        reply = await self._server.region.ask(ask_with)
         self._heed_the_end(reply.headers)
         return reply
 

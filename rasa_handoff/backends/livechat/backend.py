@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import ClassVar
 
@@ -45,6 +44,10 @@ class LiveChat(Backend):
     settings_model: ClassVar[type[BaseModel]] = LiveChatSettings
     settings: LiveChatSettings
 
+    def __init__(self, settings: LiveChatSettings) -> None:
+        super().__init__(settings)
+        self.takes_files = settings.upload
+
     @classmethod
     def commands(cls) -> Sequence[Command]:
         return webhooks.COMMANDS
@@ -54,7 +57,7 @@ class LiveChat(Backend):
         settings, people = self.settings, People(self.settings.agent_name)
         # The outbox knows when to try again; thousands who look by themselves, or want a token, have to be careful.
         self._http, self._careful = Http(self.name), Http(self.name, breaker=True)
-        self._files = UserFiles(around.hooks_url, kept=around.files)
+        self._files = UserFiles(self.name, around.behind)
         accounts = Accounts(settings, self._careful, around.now)
         customers = Customers(settings, accounts, around.store, around.now)
         self._api = CustomerApi(settings, self._http, customers, around.now)
@@ -128,10 +131,27 @@ class LiveChat(Backend):
             press = await self._press(handoff, part)
             return saying.answer_event(press, part.id) if press else saying.message_event(part.text, part.id)
         medium = part.attachments[0]
-        url = await self._uploaded(handoff, medium) if self.settings.upload else None
-        if url is None:
+        if not self.settings.upload:
             return saying.message_event(saying.link_of(medium), part.id)
+        try:
+            url = await self._uploaded(handoff, medium)
+        except TemporaryError:
+            raise
+        except (FetchError, BackendError) as error:
+            log.info("livechat.not_uploaded id=%s %s", handoff.id, error)
+            why = str(error) if isinstance(error, FetchError) else "it is not taken"
+            return saying.message_event(saying.link_of(medium, why), part.id)
         return saying.file_event(url, part.id)
+
+    async def _uploaded(self, handoff: Handoff, medium: Attachment) -> str:
+        """The medium's address at LiveChat.
+
+        Raises:
+            FetchError: it cannot be had.
+            TemporaryError, BackendError: as `CustomerApi.upload`.
+        """
+        opened = partial(self._files.open, medium.url, LARGEST_FILE)
+        return await self._api.upload(handoff.sender_id, opened, name=medium.name, mime=medium.mime)
 
     async def _press(self, handoff: Handoff, part: Message) -> Press | None:
         """The button of a rich message that the user has pressed, told to LiveChat; None: they wrote something."""
@@ -167,18 +187,6 @@ class LiveChat(Backend):
         if thread is None:
             raise BackendError(self.name, "rate a chat", detail="there is no thread to rate")
         return read.text(thread, "id", max_length=reading.LONGEST_ID)
-
-    async def _uploaded(self, handoff: Handoff, medium: Attachment) -> str | None:
-        """The medium's address at LiveChat; None where it cannot be had, or they do not take it."""
-        try:
-            file = await self._files.get(medium.url, LARGEST_FILE)
-            named = replace(file, name=medium.name or file.name, mime=medium.mime or file.mime)
-            return await self._api.upload(handoff.sender_id, named)
-        except TemporaryError:
-            raise
-        except (FetchError, BackendError) as error:
-            log.info("livechat.sent_as_link id=%s %s", handoff.id, error)
-            return None
 
     async def typing(self, handoff: Handoff, typing: bool) -> None:
         if typing:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, cast, get_args
 
 from rasa_handoff import strict_json as read
+from rasa_handoff.attachments import size_in
 from rasa_handoff.errors import Malformed
 from rasa_handoff.events import AgentMessage
 from rasa_handoff.model import Attachment, AttachmentKind, Button, Card, Json
@@ -35,6 +36,7 @@ def _file(said: AgentMessage, event: Json) -> AgentMessage:
         kind=_kind(mime),
         name=name[:_LONGEST_NAME] if isinstance(name, str) else None,
         mime=mime[:_LONGEST_NAME] if isinstance(mime, str) else None,
+        size=size_in(event),
     )
     return replace(said, attachments=(file,))
 

@@ -119,13 +119,19 @@ class Following:
 
     async def _end_what_is_left(self, handoff: Handoff) -> None:
         """End the chat that nobody waits for any more, if it was opened and its answer got lost."""
-        is_unknown = await self._around.store.read(partial(asked_for.is_noted, handoff_id=handoff.id))
-        if is_unknown and not await self._around.store.read(partial(asked_for.asked_again, handoff=handoff)):
-            for chat in await self._api.chats(handoff.sender_id):
-                if chat.get("active"):
-                    await self._end(handoff, chat)
-        if is_unknown:
-            await self._around.store.write(partial(asked_for.forget, handoff_id=handoff.id))
+        if not await self._around.store.read(partial(asked_for.is_noted, handoff_id=handoff.id)):
+            return
+        for chat in await self._left(handoff):
+            await self._end(handoff, chat)
+        await self._around.store.write(partial(asked_for.forget, handoff_id=handoff.id))
+
+    async def _left(self, handoff: Handoff) -> list[Json]:
+        """The active chats of the user, who may ask again at any moment: then it goes on, and none is left."""
+        asked_again = partial(asked_for.asked_again, handoff=handoff)
+        if await self._around.store.read(asked_again):
+            return []
+        found = [chat for chat in await self._api.chats(handoff.sender_id) if chat.get("active")]
+        return [] if await self._around.store.read(asked_again) else found
 
     async def _end(self, handoff: Handoff, chat: Json) -> None:
         log.info("livechat.left_behind id=%s", handoff.id)

@@ -17,7 +17,7 @@ from rasa_handoff.backends.livechat.people import People
 from rasa_handoff.backends.livechat.reading import About
 from rasa_handoff.backends.livechat.settings import NAME, LiveChatSettings
 from rasa_handoff.errors import Conflict
-from rasa_handoff.events import AgentMessage, AnyEvent, MessageStatus
+from rasa_handoff.events import AgentMessage, AnyEvent, MessageStatus, MessageTakenBack
 from rasa_handoff.model import Handoff, Json, Message, Status
 from rasa_handoff.store import Tx, deliveries, handoffs, messages
 
@@ -102,11 +102,16 @@ class Hearing:
         """An agent took a message back. Users' channels cannot, so who has got it is told, as in LiveChat's widget."""
         scope, now = _scope(about.chat_id), self._around.now()
         messages.first_sight(tx, scope, _deletion(event_id), now)
-        is_unheard = messages.first_sight(tx, scope, _words(event_id), now)  # a whisper, or it comes yet: too late
-        text = self._settings.deleted_text
-        if text and not is_unheard:
-            event = AgentMessage(chat_id=about.chat_id, event_id=f"{event_id} deleted", text=text)
-            self._around.applied(tx, NAME, event)
+        if messages.first_sight(tx, scope, _words(event_id), now):  # a whisper, or it comes yet: too late
+            return
+        for edited in _edits_to_come(tx, about.chat_id, event_id):
+            self._take_back(tx, about, edited, "")
+        self._take_back(tx, about, event_id, self._settings.deleted_text or "")
+
+    def _take_back(self, tx: Tx, about: About, event_id: str, instead: str) -> None:
+        back = f"{event_id} deleted"
+        event = MessageTakenBack(chat_id=about.chat_id, event_id=back, message_id=event_id, instead=instead)
+        self._around.applied(tx, NAME, event)
 
     async def _seen(self, payload: Json, about: About, handoff: Handoff) -> None:
         """The agents have read what the user wrote, up to a moment."""
@@ -134,11 +139,14 @@ class Hearing:
         scope, now = _scope(said.chat_id), self._around.now()
         event_id = said.event_id or ""
         as_it_is = f"{event_id} {hashlib.sha256(said.text.encode()).hexdigest()}"
+        is_new = messages.first_sight(tx, scope, _words(event_id), now)
+        if not is_new and not edited:  # a repeat; or a look has seen an edit, of which a webhook will tell
+            return
         if not messages.first_sight(tx, scope, _words(as_it_is), now):
             return
-        if messages.first_sight(tx, scope, _words(event_id), now):
+        if is_new:
             self._around.applied(tx, NAME, said)
-        elif edited and self._settings.edited_text and not messages.was_seen(tx, scope, _deletion(event_id)):
+        elif self._settings.edited_text and not messages.was_seen(tx, scope, _deletion(event_id)):
             text = self._settings.edited_text.replace("{text}", said.text)
             event = replace(said, event_id=as_it_is, text=text, attachments=(), buttons=(), cards=())
             self._around.applied(tx, NAME, event)
@@ -157,6 +165,14 @@ def _words(event_id: str) -> str:
 def _deletion(event_id: str) -> str:
     """That a message was taken back."""
     return f"taken back {event_id}"
+
+
+def _edits_to_come(tx: Tx, chat_id: str, event_id: str) -> list[str]:
+    """What we call the edits of a message which wait for the user, see `Hearing.said`."""
+    handoff = handoffs.by_chat(tx, NAME, chat_id)
+    waiting = deliveries.pending_of(tx, handoff.id) if handoff else []
+    theirs = [str(each.body.get("theirs")) for each in waiting]
+    return [each for each in theirs if each.startswith(f"{event_id} ")]
 
 
 def _sent(tx: Tx, handoff_id: str) -> list[Message]:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import replace
 
+from rasa_handoff.attachments import is_web_address, unshown
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.livechat.pressing import Press
 from rasa_handoff.backends.livechat.settings import LiveChatSettings
@@ -91,6 +92,6 @@ def rating_of(rating: Rating) -> Json:
     return {"rating": {"score": int(good), "comment": f"{rating.stars} of 5{settled}"}}
 
 
-def link_of(medium: Attachment) -> str:
-    """A medium that cannot be laid down there, as text."""
-    return f"[{medium.kind}: {medium.url}]"
+def link_of(medium: Attachment, *why: str) -> str:
+    """A medium that cannot be laid down there, as text: its address, or *why* they see nothing of it."""
+    return f"[{medium.kind}: {medium.url}]" if is_web_address(medium.url) else unshown(medium, *why)

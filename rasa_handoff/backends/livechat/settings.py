@@ -8,7 +8,15 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from rasa_handoff.backends import sources
-from rasa_handoff.settings import faults_in, matching, read_duration, read_url, require_address, require_secret
+from rasa_handoff.settings import (
+    TextOrNumber,
+    faults_in,
+    matching,
+    read_duration,
+    read_url,
+    require_address,
+    require_secret,
+)
 
 NAME = "livechat"
 _CONSOLE = "https://platform.text.com/console"
@@ -32,9 +40,9 @@ class Speakers(BaseModel, extra="forbid", frozen=True):
 class LiveChatSettings(BaseModel, extra="forbid", frozen=True):
     """The section in the settings."""
 
-    client_id: str
-    organization_id: str | None = None
-    license_id: str | None = None  #: tells the organization, where that is not set
+    client_id: TextOrNumber
+    organization_id: TextOrNumber | None = None
+    license_id: TextOrNumber | None = None  #: tells the organization, where that is not set
 
     # One of three ways to a customer's token
     client_secret: str | None = Field(None, repr=False)
@@ -46,11 +54,11 @@ class LiveChatSettings(BaseModel, extra="forbid", frozen=True):
     former_webhook_secret: str | None = Field(None, repr=False)
 
     # For the command line alone: it registers the webhooks
-    account_id: str | None = None
+    account_id: TextOrNumber | None = None
     personal_access_token: str | None = Field(None, repr=False)
 
     version: str = "3.6"
-    group: str | None = None
+    group: TextOrNumber | None = None
     continuous: bool = False
     user: LiveChatUser = LiveChatUser()
     speakers: Speakers = Speakers()

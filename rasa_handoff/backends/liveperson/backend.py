@@ -21,9 +21,10 @@ from rasa_handoff.backends.liveperson import files, receipts, requests
 from rasa_handoff.backends.liveperson.connector import Connector
 from rasa_handoff.backends.liveperson.domains import Domains, knows
 from rasa_handoff.backends.liveperson.order import Order
-from rasa_handoff.backends.liveperson.reading import Change, Known, read_change, read_changes
+from rasa_handoff.backends.liveperson.reading import Change, Known, consumer_of, read_change, read_changes
 from rasa_handoff.backends.liveperson.settings import LivePersonSettings
-from rasa_handoff.backends.user_files import UserFiles
+from rasa_handoff.backends.unanswered import Unanswered
+from rasa_handoff.backends.user_files import UserFiles, in_memory
 from rasa_handoff.errors import (
     BackendError,
     ChatGone,
@@ -84,9 +85,10 @@ class LivePerson(Backend):
         await super().start(around)
         settings = self.settings
         self._http, self._careful = Http(self.name), Http(self.name, breaker=True)
-        self._files = UserFiles(around.hooks_url, settings.file_hosts, around.files)
+        self._files = UserFiles(self.name, around.behind, settings.file_hosts)
         domains = Domains(self._careful, settings.account, settings.domain_api, around.now)
         self._connector = Connector(settings, self._http, domains, around.now)
+        self._unanswered = Unanswered(self.name, around.store, around.now)
         self._order = Order()
         self._tidying = asyncio.create_task(safely(self._end_what_is_left(), log, "liveperson.not_tidied"))
 
@@ -110,9 +112,10 @@ class LivePerson(Backend):
         consumer = self.consumer(handoff.sender_id)
         await self._leave_former(consumer)
         wanted = requests.conversation(self.settings, request)
-        conversation = await self._connector.converse(consumer, wanted, OPEN_TIMEOUT)
-        self._order.begin(conversation)
-        await self._keep(consumer, conversation, handoff)
+        async with self._unanswered.asking(await self._connector.name_of(consumer), handoff):
+            conversation = await self._connector.converse(consumer, wanted, OPEN_TIMEOUT)
+            self._order.begin(conversation)
+            await self._keep(consumer, conversation, handoff)
         try:
             await self._tell_transcript(consumer, conversation, request)
         except BackendError:
@@ -187,17 +190,19 @@ class LivePerson(Backend):
         """The message with its picture brought to them; None where only a link will do."""
         (attachment,) = message.attachments
         try:
-            body = (await self._files.get(attachment.url, files.LARGEST)).body
-            kind = files.kind_of(body)
-            if kind is None:
-                return None
-            path = await self._upload(consumer, body, kind)
+            # Whole, since what is small is its own preview; a few at once, as long as they are open.
+            async with self._files.open(attachment.url, files.LARGEST) as file:
+                body = (await in_memory(file, files.LARGEST)).body
+                kind = files.kind_of(body)
+                if kind is None:
+                    return None
+                path = await self._upload(consumer, body, kind)
+                return requests.file(dialog, message.id, path, kind, body, attachment.name or "")
         except (TemporaryError, ChatGone):
             raise
         except (FetchError, BackendError) as error:
             log.info("liveperson.file_as_link %s", error)
             return None
-        return requests.file(dialog, message.id, path, kind, body, attachment.name or "")
 
     async def _upload(self, consumer: str, body: bytes, kind: str) -> str:
         wanted = requests.upload_url(len(body), kind)
@@ -282,7 +287,7 @@ class LivePerson(Backend):
                 self._apply(tx, change)
             except UnknownChat:
                 taken.unknown += 1
-                taken.too_early = self._is_being_opened(tx)
+                taken.too_early |= not self._ends_late(tx, change) and self._is_being_opened(tx)
             except Conflict:
                 taken.late += 1
             except Malformed as error:
@@ -290,6 +295,17 @@ class LivePerson(Backend):
                 log.error("liveperson.unreadable %s", error)
                 taken.unreadable += 1
         return taken
+
+    def _ends_late(self, tx: Tx, change: Change) -> bool:
+        """End a conversation that was opened by a request of ours whose answer never came."""
+        consumer = consumer_of(change)
+        handoff = self._unanswered.left(tx, consumer) if consumer else None
+        if consumer is None or handoff is None:
+            return False
+        log.info("liveperson.opened_late id=%s conversation=%s", handoff.id, change.conversation)
+        self._unanswered.settle(tx, consumer, handoff)
+        self.around.end_late(tx, replace(handoff, backend=self.name), Opened(chat_id=change.conversation))
+        return True
 
     def _is_being_opened(self, tx: Tx) -> bool:
         """Whether a conversation may be ours though its id is not written down yet."""

@@ -68,6 +68,17 @@ class Connector:
 
     # -- calls on behalf of a user, who is called *consumer* there ------------------------------
 
+    async def name_of(self, consumer: str) -> str:
+        """What notifications call a user; where their token does not say it, a name that no notification has.
+
+        https://developers.liveperson.com/connector-api-send-api-authorization-and-authentication.html#get-consumerjwt
+        (read 2026-11): the token of the example has ``account_id``, ``ext_consumer_id`` and ``lp_consumer_id``.
+
+        Raises:
+            TemporaryError: they give no token.
+        """
+        return lp_consumer_id(await self._keeping(consumer).get()) or consumer
+
     async def converse(self, consumer: str, wanted: list[Json], timeout: float = TIMEOUT) -> str:
         """Open a conversation; its id.
 
@@ -206,6 +217,15 @@ def life_of(token: str, now: float) -> float:
         return float(claims["exp"]) - float(claims.get("iat") or now)
     except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
         return _APP_TOKEN_LIFE
+
+
+def lp_consumer_id(token: str) -> str | None:
+    """Their name for the user of a ConsumerJWS, which is theirs and not ours to verify; None where it has none."""
+    try:
+        found = jwt.decode(token, options={"verify_signature": False}).get("lp_consumer_id")
+    except jwt.InvalidTokenError:
+        return None
+    return found if isinstance(found, str) and 0 < len(found) <= _LONGEST_ID else None
 
 
 def read_conversation(answers: Any) -> str:

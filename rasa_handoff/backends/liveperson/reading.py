@@ -224,6 +224,17 @@ def read_state(change: Change, known: Known, settings: LivePersonSettings) -> tu
     return fresh, _moves(change.conversation, known, fresh, settings)
 
 
+def consumer_of(change: Change) -> str | None:
+    """Whose conversation it is, by their name for the user; None where it is over, or the change does not say."""
+    details = change.told.get("conversationDetails")
+    if not isinstance(details, dict) or _is_closed(details):
+        return None
+    participants = details.get("participants")
+    people = [each for each in participants if isinstance(each, dict)] if isinstance(participants, list) else []
+    found = next((each.get("id") for each in people if each.get("role") == _USER), None)
+    return found if isinstance(found, str) else None
+
+
 def _known_from(details: Json, known: Known, settings: LivePersonSettings) -> Known:
     skill = read.text(details, "skillId", max_length=_LONGEST_ID, required=False) or known.skill
     participants = read.sequence(details, "participants", max_length=_MOST, required=False)

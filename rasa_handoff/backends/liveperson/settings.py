@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.liveperson.domains import BASE, require_base
-from rasa_handoff.settings import faults_in, matching, read_duration
+from rasa_handoff.settings import TextOrNumber, faults_in, matching, read_duration
 
 URGENCIES = ("NORMAL", "URGENT", "PRIORITIZED")
 _FEATURES = ("AUTO_MESSAGES", "RICH_CONTENT", "QUICK_REPLIES")
@@ -20,8 +20,8 @@ SURVEYS = "MULTI_DIALOG"  #: the feature without which no survey follows
 class Campaign(BaseModel, extra="forbid", frozen=True):
     """A campaign for messaging, which routes as the brand has set it up."""
 
-    campaign_id: str
-    engagement_id: str
+    campaign_id: TextOrNumber
+    engagement_id: TextOrNumber
 
 
 class LivePersonSettings(BaseModel, extra="forbid", frozen=True):
@@ -29,11 +29,11 @@ class LivePersonSettings(BaseModel, extra="forbid", frozen=True):
 
     needs_public_url: ClassVar[bool] = True
 
-    account: str  #: their number of the account, also called site id and brand id
-    client_id: str  #: of the app that is installed in the account
+    account: TextOrNumber  #: their number of the account, also called site id and brand id
+    client_id: TextOrNumber  #: of the app that is installed in the account
     client_secret: str = Field(repr=False)  #: of the same; it signs their webhooks, too
     former_client_secret: str | None = Field(None, repr=False)  #: taken in webhooks as well, while it is being changed
-    skill: str = "-1"  #: where conversations go that the route names no group for; -1 is any
+    skill: TextOrNumber = "-1"  #: where conversations go that the route names no group for; -1 is any
     campaign: Campaign | None = None
     urgency: str = "NORMAL"  #: `ttrDefName`, where the request names no priority
     customer_info: dict[str, str] = {}  #: SDE of the user by name, and the source of each

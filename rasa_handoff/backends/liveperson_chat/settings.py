@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from rasa_handoff.backends import sources
 from rasa_handoff.backends.liveperson.domains import BASE, require_base
-from rasa_handoff.settings import faults_in, matching, read_duration
+from rasa_handoff.settings import TextOrNumber, faults_in, matching, read_duration
 
 # https://developers.liveperson.com/server-chat-api-getting-started.html (read 2026-11): the same key for everybody
 _APP_KEY = "721c180b09eb463d9f3191c41762bb68"
@@ -45,8 +45,8 @@ class Speakers(BaseModel, extra="forbid", frozen=True):
 class LivePersonChatSettings(BaseModel, extra="forbid", frozen=True):
     """The section in the settings."""
 
-    account: str  #: their number of the account
-    skill: str | None = None  #: for requests without a group
+    account: TextOrNumber  #: their number of the account
+    skill: TextOrNumber | None = None  #: for requests without a group
     max_wait: Any = None  #: how long somebody may be in their queue; None: what the account says
     details: dict[str, str] | None = None  #: what agents read before the transcript; None: every slot that is set
     speakers: Speakers = Speakers()

@@ -16,7 +16,8 @@ export class ApiError extends Error {
 
   /** Whether the same request may well succeed a little later. */
   get passes() {
-    return this.status === 0 || this.status === 429 || this.status >= 500;
+    if (this.code === "cancelled" || this.code === "unreadable") return false; // a file, and not for the server's sake
+    return [0, 408, 429].includes(this.status) || this.status >= 500;
   }
 }
 
@@ -33,6 +34,7 @@ export const chats = () => request("GET", "chats");
 export const chat = (id) => request("GET", chatPath(id));
 export const accept = (id) => request("POST", chatPath(id, "accept"));
 export const say = (id, message) => request("POST", chatPath(id, "messages"), message);
+export const takeBack = (id, messageId) => request("DELETE", chatPath(id, `messages/${encodeURIComponent(messageId)}`));
 export const typing = (id, now) => request("POST", chatPath(id, "typing"), { typing: now });
 export const transfer = (id, to) => request("POST", chatPath(id, "transfer"), to);
 export const close = (id, end) => request("POST", chatPath(id, "close"), end);
@@ -47,6 +49,9 @@ export async function sendFile(id, how) {
     throw new ApiError(status, code, message);
   }
 }
+
+/** Delete a file that no message has. */
+export const takeFileBack = (id, fileId) => request("DELETE", chatPath(id, `files/${encodeURIComponent(fileId)}`));
 
 function chatPath(id, action = null) {
   const path = `chats/${encodeURIComponent(id)}`;

@@ -35,6 +35,7 @@ export class Composer {
     this.#field = this.#makeField(draft);
     this.#chooser = make("input", { type: "file", multiple: true, hidden: true, onchange: () => this.#chosen() });
     this.#attach = this.#makeAttach();
+    this.#attach.hidden = !desk.takesFiles;
     this.#savedButton = toolOf("saved", "Saved replies", "Saved replies (/)", () => this.#saved.toggle());
     this.#savedButton.setAttribute("aria-haspopup", "listbox");
     this.#saved = new SavedList(this.#field, () => desk.savedReplies);
@@ -74,7 +75,7 @@ export class Composer {
 
   /** Let the agent choose files, or say why they cannot. */
   attach() {
-    this.#attach.click();
+    if (this.#desk.takesFiles) this.#attach.click();
   }
 
   pause() {
@@ -89,11 +90,12 @@ export class Composer {
 
   /** Whether files may be dropped and pasted. */
   get takesFiles() {
-    return this.#chat.takes_files;
+    return this.#desk.takesFiles && this.#chat.takes_files;
   }
 
   /** Add files to what is being written; `folders` says whether there were some, too. */
   give({ files, folders = false }) {
+    if (!this.#desk.takesFiles) return;
     if (!this.takesFiles) return this.#tell(NO_PUBLIC_URL);
     const before = this.#files.of(this.#chat.id).length;
     const problems = files.slice(0, MOST_FILES - before).map((file) => this.#give(file));

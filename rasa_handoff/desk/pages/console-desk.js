@@ -10,6 +10,7 @@ const RANKS = { high: -1, low: 1 };
 export class Desk extends EventTarget {
   me = null;
   largestFile = null; //: bytes that a file may have
+  takesFiles = false; //: whether agents may give files at all
   savedReplies = []; //: {name, text}
   agents = new Map();
   chats = new Map();
@@ -247,7 +248,7 @@ export class Desk extends EventTarget {
 
   #inTurn(wanted) {
     const waits = (chat) => chat.state === "waiting" && this.mayAccept(chat);
-    const waiting = this.#sorted((chat) => waits(chat) && wanted(chat), "opened_at");
+    const waiting = this.#sorted((chat) => waits(chat) && wanted(chat), "number");
     return waiting.sort((a, b) => rankOf(a) - rankOf(b));
   }
 

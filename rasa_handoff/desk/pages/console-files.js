@@ -46,7 +46,7 @@ export class Files extends EventTarget {
   remove(chatId, file) {
     const left = this.of(chatId).filter((each) => each !== file);
     this.#put(chatId, left);
-    this.forget([file]);
+    this.takeBack(chatId, [file]);
   }
 
   /** Give what there is to a message, which takes care of it from here on. */
@@ -80,10 +80,10 @@ export class Files extends EventTarget {
     return this.#uploads.share(id);
   }
 
-  /** Whether there are files, or a reply that failed, which would be lost with the page. */
+  /** Whether there are files, or a reply that could not be sent, which would be lost with the page. */
   get waiting() {
     const replies = [...this.#desk.replies.values()].flat();
-    const stays = replies.some((reply) => reply.state === "failed" || isUploading(reply));
+    const stays = replies.some((reply) => reply.state !== "sending" || isUploading(reply));
     return stays || [...this.#trays.values()].some((files) => files.length > 0);
   }
 
@@ -92,13 +92,19 @@ export class Files extends EventTarget {
     for (const { id } of files) this.#uploads.drop(id);
   }
 
+  /** `forget` files that will not be sent, here and at the server: what it does not hear of, it deletes in a day. */
+  takeBack(chatId, files) {
+    this.forget(files);
+    for (const { known } of files) if (known) api.takeFileBack(chatId, known.id).catch(() => {});
+  }
+
   /** Give up what was meant for chats that are not the agent's any more; `lost` gets each chat and its files. */
   giveUp(lost) {
     for (const [id, files] of this.#trays) {
       const chat = this.#desk.chats.get(id);
       if (files.length === 0 || (chat && this.#desk.isMine(chat))) continue;
       this.#trays.delete(id);
-      this.forget(files);
+      this.takeBack(id, files);
       if (chat) lost(chat, files);
     }
   }

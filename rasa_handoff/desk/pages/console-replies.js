@@ -1,14 +1,18 @@
 // What the agent wrote, on its way to the server: in order, one at a time, repeated under the same id.
 
 import * as api from "./console-api.js";
+import { Again } from "./page-again.js";
 import { newId } from "./page-id.js";
 
 const PAUSES = [600, 1_800];
 const LONGEST_PAUSE = 5_000;
 
 /**
- * Sends replies; `report` gets the error when the chat is not the agent's to write in any more, and `taken` is called
- * when the server has taken one.
+ * Sends replies, which are "sending" at first, "waiting" to be tried again when the server could not be reached, and
+ * "failed" when it said no.
+ *
+ * `report` gets the error when the chat is not the agent's to write in any more, and `taken` is called when the server
+ * has taken one.
  */
 export class Replies {
   #desk;
@@ -16,6 +20,7 @@ export class Replies {
   #report;
   #taken;
   #busy = new Set();
+  #again = new Again(() => this.hurry());
 
   constructor(desk, files, report, taken) {
     this.#desk = desk;
@@ -43,13 +48,24 @@ export class Replies {
 
   /** Send what waits, also what failed before. */
   again(chatId) {
-    const waiting = this.#of(chatId).map((reply) => ({ ...reply, state: "sending", problem: null }));
-    this.#desk.setReplies(chatId, waiting);
+    const once = (reply) => (reply.state === "failed" ? { ...reply, state: "sending", problem: null } : reply);
+    this.#desk.setReplies(chatId, this.#of(chatId).map(once));
     if (!this.#busy.has(chatId)) this.#sendAll(chatId);
   }
 
+  /** The server may be there again: send what waits for that. */
+  hurry() {
+    for (const [chatId, replies] of this.#desk.replies) {
+      if (replies.some(({ state }) => state === "waiting") && !this.#busy.has(chatId)) this.#sendAll(chatId);
+    }
+  }
+
   discard(chatId, id) {
-    this.#files.forget(this.#of(chatId).find((reply) => reply.id === id)?.files ?? []);
+    this.#files.takeBack(chatId, this.#of(chatId).find((reply) => reply.id === id)?.files ?? []);
+    this.#drop(chatId, id);
+  }
+
+  #drop(chatId, id) {
     this.#desk.setReplies(
       chatId,
       this.#of(chatId).filter((reply) => reply.id !== id),
@@ -64,7 +80,7 @@ export class Replies {
   async #sendAll(chatId) {
     this.#busy.add(chatId);
     try {
-      for (let next; (next = this.#of(chatId).find((reply) => reply.state === "sending"));) {
+      for (let next; (next = this.#of(chatId).find(({ state }) => state !== "failed"));) {
         await this.#sendOrDrop(chatId, next);
       }
     } catch (error) {
@@ -80,8 +96,10 @@ export class Replies {
       const { message } = await this.#send(chatId, reply);
       this.#taken();
       this.#desk.putAnswer(message);
-      this.discard(chatId, reply.id);
+      this.#drop(chatId, reply.id);
       this.#files.forget(reply.files);
+      this.#again.succeeded();
+      this.hurry(); // those of other chats
     } catch (error) {
       if (this.#of(chatId).some(({ id }) => id === reply.id)) throw error;
     }
@@ -102,13 +120,16 @@ export class Replies {
   }
 
   #fail(chatId, error) {
-    const failed = (reply, n) => ({
-      ...reply,
-      state: "failed",
-      problem: n === 0 && !error.passes ? error.message : null,
-    });
+    if (error.passes) return this.#keep(chatId);
+    const failed = (reply, n) => ({ ...reply, state: "failed", problem: n === 0 ? error.message : null });
     this.#desk.setReplies(chatId, this.#of(chatId).map(failed));
     if (error.status === 401 || error.status === 409) this.#report(chatId, error);
+  }
+
+  #keep(chatId) {
+    const kept = this.#of(chatId).map((reply) => ({ ...reply, state: "waiting" }));
+    this.#desk.setReplies(chatId, kept);
+    this.#again.later();
   }
 }
 

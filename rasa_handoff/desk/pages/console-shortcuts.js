@@ -14,13 +14,13 @@ const KEYS = [
   { code: "Slash", key: "/", does: "Show this list", action: "help" },
 ];
 
-/** The list for the help dialog; `saved` says whether there are saved replies. */
-export function shortcuts({ saved }) {
+/** The list for the help dialog; `saved` says whether there are saved replies, `files` whether files are taken. */
+export function shortcuts({ saved, files }) {
   return [
     { keys: ["Enter"], does: "Send the reply" },
     { keys: ["Shift", "Enter"], does: "Begin a new line" },
     ...(saved ? [{ keys: ["/"], does: "Find a saved reply, at the beginning of a reply" }] : []),
-    ...KEYS.map(({ key, does }) => ({ keys: ["Alt", key], does })),
+    ...KEYS.filter(({ action }) => files || action !== "attach").map(({ key, does }) => ({ keys: ["Alt", key], does })),
     { keys: ["Esc"], does: "Close what lies on top" },
   ];
 }

@@ -4,10 +4,13 @@ import { withDays } from "./page-days.js";
 import { icon, link, make, reconcile, richText, unseen } from "./page-dom.js";
 import { addressOf, attachmentOf, fileParts, picture } from "./page-media.js";
 import { Follow } from "./page-scroll.js";
-import { timeOf } from "./page-time.js";
+import { serverTime, timeOf } from "./page-time.js";
 import { progressOf } from "./console-chips.js";
 import { isUploading } from "./console-files.js";
-import { some, stateOf, userOf } from "./console-words.js";
+import { WAITS, some, stateOf, userOf } from "./console-words.js";
+
+const SYMBOLS = { sending: "clock", waiting: "clock", sent: "sent", delivered: "delivered", failed: "failed" };
+const HELD_AFTER = 3; //: seconds after which a message that the user has not got waits for them
 
 /** The scrolling part of one chat. */
 export class Talk {
@@ -88,30 +91,50 @@ export class Talk {
   #updateMessage(node, { message, follows }, chat) {
     node.classList.toggle("follows", follows);
     node.classList.toggle("mine", message.who === "agent");
+    node.classList.toggle("taken-back", message.state === "taken_back");
     if (message.who !== "agent") return;
     updateFiles(node, message);
-    const shown = `${message.state} ${message.problem ?? ""} ${message.at} ${isUploading(message)}`;
+    const state = this.#isHeld(node, message, chat) ? "held" : message.state;
+    const shown = `${state} ${message.problem ?? ""} ${message.at} ${isUploading(message)}`;
     const place = node.querySelector(".message-state");
     if (place.dataset.shown === shown) return;
     place.dataset.shown = shown;
-    place.dataset.state = message.state;
-    place.replaceChildren(...this.#stateParts(message, chat));
+    place.dataset.state = state;
+    place.replaceChildren(...(state === "held" ? this.#heldParts(message, chat) : this.#stateParts(message, chat)));
+    this.#follow.settled();
+  }
+
+  // Whether a message has waited for the user so long that it is worth a word; it is looked at again when it has.
+  #isHeld(node, message, chat) {
+    if (message.state !== "sent" || chat.callback || !this.#desk.isMine(chat)) return false;
+    const left = message.at + HELD_AFTER - serverTime();
+    clearTimeout(node.look);
+    if (left > 0) node.look = setTimeout(() => this.#desk.changed(), left * 1000 + 50);
+    return left <= 0;
+  }
+
+  #heldParts(message, chat) {
+    const takeBack = () => this.#doing.takeBack(chat.id, message.id);
+    const words = make("span", {}, "Not delivered yet");
+    return [timeOf(message.at), icon("sent"), words, inlineButton("Take back", takeBack)];
   }
 
   #stateParts(message, chat) {
-    const symbol = { sending: "clock", sent: "sent", delivered: "delivered", failed: "failed" }[message.state];
-    const waiting = this.#desk.replies.get(chat.id)?.some((reply) => reply.id === message.id);
-    const parts = [timeOf(message.at), icon(symbol ?? "sent")];
+    const ours = this.#desk.replies.get(chat.id)?.some((reply) => reply.id === message.id);
+    const parts = [timeOf(message.at), icon(SYMBOLS[message.state] ?? "sent")];
     const discard = () => this.#doing.discard(chat.id, message.id);
     if (isUploading(message)) return [...parts, unseen(stateOf(message)), inlineButton("Cancel", discard)];
-    if (message.state !== "failed") return [...parts, unseen(stateOf(message))];
-    if (!waiting) return [...parts, make("span", {}, "The user could not be reached")];
-    return [
+    const toSend = (role, why, label) => [
       ...parts,
-      make("span", { role: "alert" }, message.problem ? `Not sent: ${message.problem}` : "Not sent"),
-      inlineButton("Try again", () => this.#doing.sayAgain(chat.id)),
+      make("span", { role }, why),
+      inlineButton(label, () => this.#doing.sayAgain(chat.id)),
       inlineButton("Discard", discard),
     ];
+    if (message.state === "taken_back") return [timeOf(message.at), make("span", {}, stateOf(message))];
+    if (message.state === "waiting") return toSend("status", WAITS, "Try now");
+    if (message.state !== "failed") return [...parts, unseen(stateOf(message))];
+    if (!ours) return [...parts, make("span", {}, "The user could not be reached")];
+    return toSend("alert", message.problem ? `Not sent: ${message.problem}` : "Not sent", "Try again");
   }
 
   #renderTyping(chat) {

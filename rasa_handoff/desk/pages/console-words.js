@@ -33,7 +33,15 @@ const CHANNELS = {
   twilio_voice: "Twilio Voice",
   webexteams: "Webex",
 };
-const STATES = { sending: "Sending", sent: "Sent", delivered: "Delivered", failed: "Not delivered" };
+export const WAITS = "Not sent yet, trying again";
+const STATES = {
+  sending: "Sending",
+  waiting: WAITS,
+  sent: "Sent",
+  delivered: "Delivered",
+  failed: "Not delivered",
+  taken_back: "Taken back",
+};
 
 /** Why a chat ended. */
 export function endOf(reason) {
@@ -61,10 +69,10 @@ export function isGuest(chat) {
   return chat.user.startsWith("web-");
 }
 
-/** How the list calls a user: a made-up web name says nothing, the chat's number does. */
+/** How the list calls a user: a made-up web name says nothing, the number of their first chat does. */
 export function userOf(chat) {
   if (chat.callback?.name) return chat.callback.name;
-  return isGuest(chat) ? `Guest ${chat.number}` : chat.user;
+  return isGuest(chat) ? `Guest ${chat.user_number}` : chat.user;
 }
 
 /** Whether the user's side is there. */

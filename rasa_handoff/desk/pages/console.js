@@ -44,6 +44,7 @@ const doing = {
   acceptNext: () => (desk.waiting.length > 0 ? accept(desk.waiting[0]) : notices.note("Nobody is waiting.")),
   say: (chatId, text, given) => replies.say(chatId, text, given),
   sayAgain: (chatId) => thenWrite(() => replies.again(chatId)),
+  takeBack: (chatId, id) => thenWrite(() => takeBack(chatId, id)),
   discard: (chatId, id) => thenWrite(() => replies.discard(chatId, id)),
   pass: () => withOwnChat(() => passing.open(desk, pass)),
   end: () => withOwnChat(() => closing.open(desk.chat, end)),
@@ -54,7 +55,7 @@ const doing = {
   reply: () => pane.focus(),
   attach: () => pane.attach(),
   list: focusList,
-  help: () => help.open(shortcuts({ saved: desk.savedReplies.length > 0 })),
+  help: () => help.open(shortcuts({ saved: desk.savedReplies.length > 0, files: desk.takesFiles })),
   figures: () => figures.open(),
 };
 const pane = new ChatPane(desk, files, doing);
@@ -90,11 +91,12 @@ function signInFirst(message = "") {
   askToSignIn(begin, message);
 }
 
-function begin({ agent, largest_file: largestFile }) {
+function begin({ agent, largest_file: largestFile, takes_files: takesFiles = true }) {
   splash.hidden = true;
   root.hidden = false;
   desk.me = agent;
   desk.largestFile = largestFile;
+  desk.takesFiles = takesFiles;
   desk.setConnection("connecting");
   live.start();
   followAddress();
@@ -137,6 +139,7 @@ async function stillSignedIn() {
 
 function greeted(data) {
   desk.hello(data);
+  replies.hurry();
   load();
 }
 
@@ -202,6 +205,16 @@ async function end(how) {
   settled(() => pane.focusHeading());
 }
 
+async function takeBack(chatId, id) {
+  try {
+    const { message } = await api.takeBack(chatId, id);
+    desk.putMessage(message);
+    notices.announce("The message was taken back.");
+  } catch (error) {
+    refused(error, chatId);
+  }
+}
+
 async function togglePresence() {
   const presence = desk.me.presence === "online" ? "away" : "online";
   try {
@@ -237,6 +250,7 @@ function explain(error, chat) {
   if (error.code === "not_yours")
     return `This chat is with ${chat?.agent?.name ?? "somebody else"} now, so your message was not sent.`;
   if (error.code === "not_your_group") return "This chat waits for another group.";
+  if (error.code === "delivered") return "It is too late: the user has this message, or is about to get it.";
   if (error.code === "closed") return "This chat has ended meanwhile.";
   return error.message;
 }

@@ -57,6 +57,12 @@ export async function sendFile({ sender, token }, { file, onProgress, signal }) 
   }
 }
 
+/** Delete a file that no message has. */
+export function takeFileBack({ sender, token }, fileId) {
+  const path = `files/${encodeURIComponent(fileId)}?sender=${encodeURIComponent(sender)}`;
+  return request("DELETE", path, undefined, token);
+}
+
 export const typing = ({ sender, token }, now) => post("typing", { sender, token, typing: now });
 
 /** The user has seen an agent's message. */
@@ -73,18 +79,22 @@ export function streamUrl({ sender, token, last }) {
   return url.href;
 }
 
-async function post(path, body, token = null) {
-  const answer = await fetchOrFail(path, body, token);
+function post(path, body, token = null) {
+  return request("POST", path, body, token);
+}
+
+async function request(method, path, body, token) {
+  const answer = await fetchOrFail(method, path, body, token);
   if (!answer.ok) throw await asError(answer);
   return answer.status === 204 ? null : answer.json();
 }
 
-async function fetchOrFail(path, body, token) {
+async function fetchOrFail(method, path, body, token) {
   const headers = { "Content-Type": "application/json" };
   if (token) headers.Authorization = `Bearer ${token}`;
   try {
     return await fetch(new URL(path, BASE), {
-      method: "POST",
+      method,
       headers,
       body: JSON.stringify(body),
       cache: "no-store",

@@ -3,14 +3,13 @@
 import * as api from "./chat-api.js";
 import * as memory from "./chat-memory.js";
 import { CHAT_ENDED, PAGE_CLOSED, change, handoffOf, whyNot } from "./chat-words.js";
+import { Again } from "./page-again.js";
 import { newId } from "./page-id.js";
 import { Live } from "./page-live.js";
 import { refusal } from "./page-upload.js";
 import { Uploads } from "./page-uploads.js";
 
 const TYPING_LASTS = 8_000;
-const AGAIN_AFTER = 5_000;
-const AGAIN_AT_LAST = 60_000;
 
 export const MOST_FILES = 10; //: on their way at once
 
@@ -25,9 +24,9 @@ export class Conversation extends EventTarget {
   #live = null;
   #introducing = null;
   #typingEnds = null;
-  #resend = null;
-  #resendAfter = AGAIN_AFTER;
+  #again = new Again(() => this.#sendFailed());
   #largestFile = null;
+  #filesOn = false; //: whether users may give files at all
   #uploads = new Uploads((id) => this.dispatchEvent(new CustomEvent("progress", { detail: id })));
 
   constructor() {
@@ -54,7 +53,7 @@ export class Conversation extends EventTarget {
 
   /** Whether a file would reach somebody. */
   get takesFiles() {
-    return this.#handoff !== null && !this.lost;
+    return this.#filesOn && this.#handoff !== null && !this.lost;
   }
 
   /** Whether the page cannot be closed without a file being lost. */
@@ -127,13 +126,6 @@ export class Conversation extends EventTarget {
     if (failed.length && failed.every((line) => this.#isHeard(line))) this.again();
   }
 
-  // Ever more seldom: a large file begins anew each time.
-  #sendFailedLater() {
-    clearTimeout(this.#resend);
-    this.#resend = setTimeout(() => this.#sendFailed(), this.#resendAfter);
-    this.#resendAfter = Math.min(this.#resendAfter * 2, AGAIN_AT_LAST);
-  }
-
   // Asked for at the start and with each message; one conversation is opened all the same.
   #introduce() {
     this.#introducing ??= this.#open().finally(() => (this.#introducing = null));
@@ -155,8 +147,9 @@ export class Conversation extends EventTarget {
       ready: () => this.#isKnown(),
       onState: (connection) => this.#set({ connection }),
       handlers: {
-        hello: ({ handoff, largest_file: largestFile }) => {
+        hello: ({ handoff, largest_file: largestFile, takes_files: takesFiles = true }) => {
           this.#largestFile = largestFile;
+          this.#filesOn = takesFiles;
           this.#set({ state: handoff });
           this.#endFiles();
           this.#sendFailed();
@@ -223,6 +216,8 @@ export class Conversation extends EventTarget {
 
   /** Take a line back, and stop sending its file. */
   discard(id) {
+    const { file } = this.#line(id) ?? {};
+    if (file?.id) api.takeFileBack(this.#kept, file.id).catch(() => {}); // what it does not hear of goes in a day
     this.#kept.lines = this.lines.filter((line) => line.id !== id);
     this.#uploads.drop(id);
     this.#changed();
@@ -243,10 +238,10 @@ export class Conversation extends EventTarget {
     try {
       await this.#introduce();
       for (let line; (line = this.lines.find((each) => this.#waits(each)));) await this.#sendOrKeep(line);
-      this.#resendAfter = AGAIN_AFTER;
+      this.#again.succeeded();
     } catch (error) {
       if (error.isUnknown) this.#forgotten();
-      else this.#sendFailedLater();
+      else this.#again.later();
       for (const line of this.lines) if (this.#waits(line)) line.state = "failed";
     } finally {
       this.busy = false;

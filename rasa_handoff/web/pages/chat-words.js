@@ -53,6 +53,7 @@ function agentOf(state) {
 export const CHAT_ENDED = "the chat ended before it was there";
 export const PAGE_CLOSED = "the page was closed before it was there";
 const REASONS = {
+  files_off: "files cannot be sent in this chat",
   not_open: CHAT_ENDED,
   full: "this chat cannot take any more files",
   no_public_url: "the other side of this chat cannot open files",

@@ -24,6 +24,11 @@ export class Follow {
     else this.#more.hidden = false;
   }
 
+  /** What was there already takes another room. */
+  settled() {
+    if (this.#near) this.toEnd();
+  }
+
   toEnd() {
     this.#box.scrollTop = this.#box.scrollHeight;
     this.#near = true;

@@ -29,6 +29,7 @@ from rasa_handoff.events import AgentMessage
 from rasa_handoff.model import Attachment, EndReason, Handoff, Json, Line, Message, Person, Request, Status
 from rasa_handoff.settings import read_section
 from rasa_handoff.testing import Answered, Asked, BackendContract, Call, Payloads, Stage, Wire, on_stage
+from tests.backends.waiting import is_tried_again
 
 payloads = Payloads(__file__)
 
@@ -449,6 +450,8 @@ async def test_accepting_twice_is_answered_alike_and_confirmed_once(
     await stage.say("hello")
     await stage.until(lambda: "user_message" in kinds(wire))
     assert kinds(wire).count("chat_request_accepted") == 1
+    await live.ask(stage, live.writing(handoff, "Good morning", 1))
+    await stage.until(lambda: stage.heard() == ["Good morning"])
     assert stage.notices().count("utter_handoff_joined") == 1
 
 
@@ -581,13 +584,13 @@ async def test_the_end_is_not_told_when_the_user_has_asked_again(
     live: BackendContract, stage: Stage, wire: Wire
 ) -> None:
     handoff = await live.talking(stage)
-    wire.down()
+    wire.fail(503, path="/hook", Retry_After="60")
     await live.ask(stage, live.closing(handoff))
     await stage.until(lambda: _is_over(stage))
-    wire.up()
+    await stage.until(lambda: is_tried_again(stage))
     again = await stage.request()
-    stage.pass_time(60.0)
-    await asyncio.sleep(0.2)
+    stage.pass_time(61.0)
+    await stage.until(stage.all_sent)
     assert again.is_open
     assert "chat_terminated" not in kinds(wire)
 
@@ -628,8 +631,10 @@ class Provider:
     def given(self) -> list[Asked]:
         return self.wire.taken("POST", "/token")
 
-    def bearers(self) -> list[str]:
-        return [asked.headers["authorization"] for asked in self.wire.taken("POST", "/hook")]
+    def bearers(self, kind: str | None = None) -> list[str]:
+        """The tokens with which it was told of something, or of events of one type."""
+        asked = [each for each in self.wire.taken("POST", "/hook") if kind in (None, each.json["event"]["event_type"])]
+        return [each.headers["authorization"] for each in asked]
 
 
 @pytest.fixture
@@ -663,7 +668,7 @@ async def test_a_token_is_replaced_shortly_before_it_expires(
     await secured.request("bob")
     secured.pass_time(71)
     await secured.request("cem")
-    assert provider.bearers() == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
+    assert provider.bearers("new_chat_request") == ["Bearer token-1", "Bearer token-1", "Bearer token-2"]
 
 
 async def test_a_token_that_was_revoked_is_fetched_anew_and_the_call_repeated(
@@ -692,8 +697,10 @@ async def test_what_is_no_fault_of_the_token_asks_for_no_new_one(
 
 
 async def test_one_token_is_fetched_however_many_wait(secured: Stage, wire: Wire, provider: Provider) -> None:
-    wire.stall(0.3, path="/token")
-    handoffs = await asyncio.gather(*(secured.request(f"user-{number}") for number in range(20)))
+    with wire.held("/token"):
+        opening = asyncio.gather(*(secured.request(f"user-{number}") for number in range(20)))
+        await secured.until(lambda: provider.given)
+    handoffs = await opening
     assert all(handoff.is_open for handoff in handoffs)
     assert len(provider.given) == 1
     provider.good = "another"

@@ -11,6 +11,7 @@ import requests
 
 from rasa_handoff.model import Json
 from rasa_handoff.testing import Wire
+from tests.backends.waiting import all_went_out
 from tests.servers import Bot, Sink, running, until
 
 ACCESS_TOKEN = "access-token-of-the-live-agent"
@@ -47,7 +48,7 @@ class LiveAgent:
 
     def _ask(self, method: str, path: str, body: Any = None) -> requests.Response:
         url = f"{self._base_url}/{path}?access_token={ACCESS_TOKEN}"
-        answer = requests.request(method, url, json=body, timeout=10)
+        answer = requests.request(method, url, json=body, timeout=30)
         assert answer.status_code in (200, 204), f"{method} {path}: {answer.status_code} {answer.text}"
         return answer
 
@@ -86,6 +87,7 @@ def test_a_user_talks_to_an_agent_and_comes_back_to_the_bot(bot: Bot, wire: Wire
     until(lambda: "Hello, I am looking at it." in sink.texts("ann"), what="the agent's words")
 
     # The agents' software is down, and comes back.
+    all_went_out(bot)
     wire.down()
     bot.say("/restart", "ann", channel="callback")
     bot.say("are you there?", "ann", channel="callback")

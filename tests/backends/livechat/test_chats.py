@@ -13,13 +13,19 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from rasa_handoff.backends import breaker
 from rasa_handoff.backends.livechat import backend as livechat
+from rasa_handoff.backends.livechat import customers, following
+from rasa_handoff.backends.livechat.api import LARGEST_FILE
 from rasa_handoff.backends.livechat.backend import LiveChat
 from rasa_handoff.backends.livechat.following import pause
 from rasa_handoff.backends.user_files import UserFiles
+from rasa_handoff.errors import UserAway
+from rasa_handoff.media import MediaFile
 from rasa_handoff.model import Attachment, EndReason, Handoff, Json, Line, Rating, Status
 from rasa_handoff.store import deliveries, users
 from rasa_handoff.testing import Stage, Wire, on_stage
+from tests.backends.given import given
 from tests.backends.livechat.test_livechat import SECRETS, section, signed
 from tests.backends.livechat.vendor import (
     AGENT,
@@ -33,8 +39,11 @@ from tests.backends.livechat.vendor import (
     No,
     Vendor,
 )
+from tests.backends.waiting import hanging, is_tried_again
 
 JONES = "jones@example.com"
+FILM = bytes(range(256)) * 3000  #: more than a part of what we keep
+PATIENCE = {"accept": "9d", "agent_reply": "9d", "user_idle": "9d"}
 TRANSCRIPT = (Line(who="bot", text="Hello", at=1.0), Line(who="user", text="a person, please", at=2.0))
 
 
@@ -50,9 +59,17 @@ def wire(vendor: Vendor) -> Iterator[Wire]:
         yield wire
 
 
+@pytest.fixture
+def no_looks(monkeypatch: pytest.MonkeyPatch) -> Json:
+    """With these settings nobody looks at a chat unasked: what a test has not told by a webhook stays unknown."""
+    monkeypatch.setattr(following, "_OPENING", 3600.0)
+    return {"poll_every": "1h", "repair_every": "1h"}
+
+
 @pytest_asyncio.fixture
-async def stage(tmp_path: Path, wire: Wire) -> AsyncIterator[Stage]:
-    async with staged(tmp_path, wire) as stage:
+async def stage(tmp_path: Path, wire: Wire, no_looks: Json) -> AsyncIterator[Stage]:
+    """With webhooks, and nothing else."""
+    async with staged(tmp_path, wire, **no_looks) as stage:
         yield stage
 
 
@@ -103,10 +120,9 @@ def reads(stage: Stage) -> list[str]:
     return [each.body["message_id"] for _, each in stage.to_user if each.kind == "read"]
 
 
-async def is_tried_again(stage: Stage) -> bool:
-    """Whether something waits for another try."""
-    waiting = await stage.runtime.store.read(deliveries.pending)
-    return any(each.target == "agent" and each.attempts for each in waiting)
+def looks_at(stage: Stage, handoff: Handoff) -> Any:
+    """What is remembered between two looks at the chat."""
+    return stage.backend._following._pollers.get(handoff.id)
 
 
 async def is_active(stage: Stage) -> bool:
@@ -163,10 +179,10 @@ class TestOpening:
         assert asked(wire, "start_chat") == []
 
     @pytest.mark.parametrize("groups", [{"0": "offline"}, {"0": "offline", "1": "offline"}, {}])
-    async def test_nobody_is_online(self, stage: Stage, vendor: Vendor, wire: Wire, groups: dict[str, str]) -> None:
+    async def test_nobody_is_online(self, polling: Stage, vendor: Vendor, wire: Wire, groups: dict[str, str]) -> None:
         vendor.groups = groups
-        assert (await stage.request()).end_reason is EndReason.UNAVAILABLE
-        await stage.until(lambda: not len(stage.backend._following._pollers))
+        assert (await polling.request()).end_reason is EndReason.UNAVAILABLE
+        await polling.until(lambda: not len(polling.backend._following._pollers))
         assert actions(wire) == ["list_group_statuses"]  # and nobody looks for a chat that there cannot be
 
     async def test_a_group_that_does_not_exist(self, stage: Stage) -> None:
@@ -191,11 +207,11 @@ class TestOpening:
         assert handoff.agent is not None
         assert handoff.agent.name == "Agent Smith"
 
-    async def test_place_and_waiting_time_reach_the_user(self, stage: Stage) -> None:
-        handoff = await stage.request()
+    async def test_place_and_waiting_time_reach_the_user(self, polling: Stage) -> None:
+        handoff = await polling.request()
         assert (handoff.queue_position, handoff.queue_minutes) == (2, 2)  # of 90 seconds
-        await stage.until(lambda: "utter_handoff_queue_wait" in stage.notices())
-        [values] = [each.body["values"] for _, each in stage.to_user if each.kind == "notice"]
+        await polling.until(lambda: "utter_handoff_queue_wait" in polling.notices())
+        [values] = [each.body["values"] for _, each in polling.to_user if each.kind == "notice"]
         assert values["queue_minutes"] == 2
 
     async def test_how_it_stands_can_wait(self, stage: Stage, vendor: Vendor) -> None:
@@ -252,6 +268,7 @@ class TestTheSecondChat:
     async def test_an_answer_that_got_lost_is_not_a_second_chat(self, stage: Stage, vendor: Vendor, wire: Wire) -> None:
         wire.hang_up(path="*/start_chat")
         assert (await stage.request(transcript=TRANSCRIPT)).end_reason is EndReason.FAILED
+        # Nobody looks at what is left, which would be ended.
         again = await stage.request(transcript=TRANSCRIPT)
         assert again.status is Status.QUEUED
         assert len(vendor.opened) == 1
@@ -292,11 +309,13 @@ class TestTheSecondChat:
     async def test_a_chat_that_nobody_waited_for_goes_on_where_the_user_asks_again(
         self, polling: Stage, vendor: Vendor, wire: Wire
     ) -> None:
-        with wire.held("*/list_chats"):  # the look at what is left
-            wire.hang_up(path="*/start_chat")
+        wire.hang_up(path="*/start_chat")
+        with wire.held("*/list_chats"):  # the look at what is left: the user is faster than its answer
             assert (await polling.request(transcript=TRANSCRIPT)).end_reason is EndReason.FAILED
+            await polling.until(lambda: asked(wire, "list_chats"))
+            assert (await polling.request(transcript=TRANSCRIPT)).status is Status.QUEUED
+        await polling.until(lambda: len(polling.backend._following._pollers) == 1)  # that look is over
         looks = len(asked(wire, "list_threads"))
-        assert (await polling.request(transcript=TRANSCRIPT)).status is Status.QUEUED
         await polling.until(lambda: len(asked(wire, "list_threads")) > looks + 5)
         assert chat_of(vendor).thread.active
         assert not asked(wire, "deactivate_chat")
@@ -332,12 +351,17 @@ class TestTheSecondChat:
         self, polling: Stage, vendor: Vendor, wire: Wire
     ) -> None:
         first = await talking(polling, vendor)
-        await polling.until(lambda: len(asked(wire, "list_threads")) > 2)
-        with wire.held("*/list_threads"):
-            vendor.write(first.chat_id or "", "too late")
-            vendor.end(first.chat_id or "")
-            looks = len(asked(wire, "list_threads"))
-            await polling.until(lambda: len(asked(wire, "list_threads")) > looks)
+        chat = chat_of(vendor)
+
+        def has_news() -> bool:
+            """Whether the look that has just been answered found the end; else the next one does."""
+            if chat.thread.active:
+                vendor.write(chat.id, "too late")
+                vendor.end(chat.id)
+                return False
+            return True
+
+        async with hanging(wire, "*/list_threads", when=has_news):
             await polling.runtime.switchboard.close(EndReason.USER_LEFT, handoff_id=first.id)
             await polling.until(lambda: "settle" in [each.kind for _, each in polling.to_user])
             second = await polling.request()
@@ -349,9 +373,10 @@ class TestTheSecondChat:
 
     async def test_the_end_of_the_first_does_not_end_the_second(self, stage: Stage, vendor: Vendor, wire: Wire) -> None:
         first = await talking(stage, vendor)
-        wire.fail(503, times=1, path="*/deactivate_chat")
+        wire.fail(503, times=1, path="*/deactivate_chat", Retry_After="60")
         await stage.runtime.switchboard.close(EndReason.USER_LEFT, handoff_id=first.id)
         await stage.until(lambda: "settle" in [each.kind for _, each in stage.to_user])
+        await stage.until(lambda: is_tried_again(stage))
         second = await stage.request()
         stage.pass_time(60.0)
         await stage.until(stage.all_sent)
@@ -410,9 +435,8 @@ class TestCustomers:
             assert "an echo" not in stage.heard()
 
     async def test_who_is_in_a_chat_is_not_forgotten(self, tmp_path: Path, wire: Wire, vendor: Vendor) -> None:
-        patience = {"accept": "9d", "agent_reply": "9d", "user_idle": "9d"}
         settings = {**section(wire.url), "repair_every": "50ms"}
-        async with on_stage(tmp_path, LiveChat, settings, secrets=SECRETS, retention="1h", deadlines=patience) as stage:
+        async with on_stage(tmp_path, LiveChat, settings, secrets=SECRETS, retention="1h", deadlines=PATIENCE) as stage:
             handoff = await talking(stage, vendor)
             for _ in range(4):
                 stage.pass_time(1000.0)
@@ -434,10 +458,14 @@ class TestCustomers:
     async def test_the_organization_is_looked_up_once_however_many_wait_and_fail(
         self, tmp_path: Path, wire: Wire
     ) -> None:
+        names = ("ann", "bob", "eve")
         async with staged(tmp_path, wire, **cookie_grant(organization_id=None, license_id=LICENSE)) as stage:
-            wire.stall(0.2, path="*/get_dynamic_configuration")
+            places = stage.backend._api._customers._places
             wire.respond("GET", "*/get_dynamic_configuration", lambda asked: (503, {}))
-            handoffs = await asyncio.gather(*(stage.request(name) for name in ("ann", "bob", "eve")))
+            with wire.held("*/get_dynamic_configuration"):
+                opening = asyncio.gather(*(stage.request(name) for name in names))
+                await stage.until(lambda: places._value == customers._AT_ONCE - len(names))  # all of them wait for it
+            handoffs = await opening
             assert {each.end_reason for each in handoffs} == {EndReason.FAILED}
             assert len(wire.taken("GET", "*/get_dynamic_configuration")) == 1
 
@@ -446,13 +474,14 @@ class TestCustomers:
             assert (await stage.request()).is_open
         assert {each.query["organization_id"] for each in wire.taken("POST", "*/customer/action/*")} == {ORGANIZATION}
 
-    async def test_a_token_is_replaced_before_it_ends(self, stage: Stage, vendor: Vendor, wire: Wire) -> None:
-        await talking(stage, vendor)
-        for hours, tokens in ((6.0, 1), (2.1, 2)):
-            stage.pass_time(hours * 3600)
-            await stage.say(f"after {hours} hours more")
-            await stage.until(stage.all_sent)
-            assert len(wire.taken("POST", "/v2/customer/token")) == tokens
+    async def test_a_token_is_replaced_before_it_ends(self, tmp_path: Path, vendor: Vendor, wire: Wire) -> None:
+        async with on_stage(tmp_path, LiveChat, section(wire.url), secrets=SECRETS, deadlines=PATIENCE) as stage:
+            await talking(stage, vendor)
+            for hours, tokens in ((6.0, 1), (2.1, 2)):
+                stage.pass_time(hours * 3600)
+                await stage.say(f"after {hours} hours more")
+                await stage.until(stage.all_sent)
+                assert len(wire.taken("POST", "/v2/customer/token")) == tokens
         used = {each.headers["authorization"] for each in wire.taken("POST", "*/send_event")}
         assert len(used) == 2
 
@@ -472,7 +501,11 @@ class TestCustomers:
         await stage.say("not lost")
         await stage.until(lambda: texts(vendor)[-1:] == ["not lost"])
 
-    async def test_accounts_that_do_not_answer_are_left_alone(self, stage: Stage, wire: Wire) -> None:
+    async def test_accounts_that_do_not_answer_are_left_alone(
+        self, stage: Stage, wire: Wire, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        for name in ("_FIRST_PAUSE", "_LONGEST_PAUSE"):
+            monkeypatch.setattr(breaker, name, 3600.0)
         wire.fail(503, times=100, path="/v2/*")
         for number in range(10):
             assert (await stage.request(f"user {number}")).end_reason is EndReason.FAILED
@@ -692,7 +725,7 @@ class TestMedia:
         """The server that has the user's files; the address guard would let nobody to it."""
         with Wire() as files:
             trusted = files.url.removeprefix("http://")
-            monkeypatch.setattr(livechat, "UserFiles", lambda ours, kept: UserFiles(ours, [trusted], kept))
+            monkeypatch.setattr(livechat, "UserFiles", lambda who, behind: UserFiles(who, behind, [trusted]))
             yield files
 
     async def sent(self, folder: Path, wire: Wire, vendor: Vendor, *media: Attachment, **more: Any) -> list[Json]:
@@ -711,16 +744,75 @@ class TestMedia:
         assert (file["content"], file["content_type"]) == (b"\x89PNG", "image/png")
         assert file["name"].endswith(".png")
 
-    async def test_a_file_behind_a_link_of_ours_is_laid_down_there_wherever_our_server_is(
+    async def gave(self, stage: Stage, vendor: Vendor, wire: Wire, body: bytes, name: str = "bike.png") -> Json:
+        """A message with a file that we keep; the event that LiveChat has of it."""
+        await talking(stage, vendor)
+        await stage.say("", attachments=[await given(stage, body, name)])
+        await stage.until(stage.all_sent)
+        [event] = [each["event"] for each in asked(wire, "send_event")]
+        return event
+
+    async def test_a_file_that_we_keep_is_laid_down_there_though_nobody_knows_our_address(
+        self, stage: Stage, wire: Wire, vendor: Vendor
+    ) -> None:
+        event = await self.gave(stage, vendor, wire, FILM)
+        assert (event["type"], event["url"].startswith(CDN)) == ("file", True)
+        assert vendor.files == [{"name": "bike.png", "content": FILM, "content_type": "image/png"}]
+        assert wire.taken("GET") == []
+
+    @pytest.mark.parametrize("public_url", [None, "https://bot.example.com"])
+    @pytest.mark.parametrize(("trouble", "why"), [("size", "it is larger than 10 MB"), ("kind", "it is not taken")])
+    async def test_one_that_cannot_go_there_is_a_link_or_a_line_that_says_so(
+        self, tmp_path: Path, wire: Wire, vendor: Vendor, public_url: str | None, trouble: str, why: str
+    ) -> None:
+        vendor.refuse["upload_file"] = [No("validation")] if trouble == "kind" else []
+        body = b"x" * (LARGEST_FILE + 1) if trouble == "size" else b"MZ"
+        known = {"public_url": public_url} if public_url else {}
+        async with on_stage(tmp_path, LiveChat, section(wire.url), secrets=SECRETS, **known) as stage:
+            event = await self.gave(stage, vendor, wire, body, "tool.exe")
+        if public_url is None:
+            assert event["text"] == f"[image tool.exe: the user sent it, but it cannot be shown here: {why}]"
+        else:
+            assert event["text"].startswith("[image: https://bot.example.com/webhooks/handoff/media/")
+        assert vendor.files == []
+
+    async def test_where_nothing_is_to_be_uploaded_it_is_a_line(
         self, tmp_path: Path, wire: Wire, vendor: Vendor
     ) -> None:
-        wire.when("GET", "/webhooks/handoff/media/*", body=b"\x89PNG")
-        link = Attachment(url=f"{wire.url}/webhooks/handoff/media/{'a' * 60}/bike.png", kind="image")
-        async with on_stage(tmp_path, LiveChat, section(wire.url), secrets=SECRETS, public_url=wire.url) as stage:
-            await talking(stage, vendor)
-            await stage.say("", attachments=[link])
-            await stage.until(stage.all_sent)
-        assert [file["content"] for file in vendor.files] == [b"\x89PNG"]
+        async with staged(tmp_path, wire, upload=False) as stage:
+            event = await self.gave(stage, vendor, wire, b"\x89PNG")
+        why = "the bot's server has no public_url"
+        assert event["text"] == f"[image bike.png: the user sent it, but it cannot be shown here: {why}]"
+
+    async def test_one_that_was_deleted_meanwhile_is_a_line(self, stage: Stage, wire: Wire, vendor: Vendor) -> None:
+        await talking(stage, vendor)
+        picture = await given(stage, b"\x89PNG")
+        await stage.runtime.store.write(lambda tx: tx.run("DELETE FROM handoff_files", {}))
+        await stage.say("", attachments=[picture])
+        await stage.until(lambda: texts(vendor))
+        why = "it has been deleted"
+        assert texts(vendor) == [f"[image bike.png: the user sent it, but it cannot be shown here: {why}]"]
+
+    @pytest.mark.parametrize(
+        ("of", "why"), [("theirs", "its channel is not here"), ("another", "its conversation has been deleted")]
+    )
+    async def test_what_is_behind_a_link_that_opens_nothing_any_more_is_a_line(
+        self, stage: Stage, vendor: Vendor, of: str, why: str
+    ) -> None:
+        handoff = await talking(stage, vendor)
+        name = handoff.id if of == "theirs" else "deleted"
+        photo = MediaFile(channel="telegram", handoff_id=name, reference={"file_id": "F1"}, kind="image")
+        await stage.say("", attachments=[Attachment(url=stage.runtime.media.link(photo), kind="image")])
+        await stage.until(lambda: texts(vendor))
+        assert texts(vendor) == [f"[image: the user sent it, but it cannot be shown here: {why}]"]
+
+    @pytest.mark.parametrize("kind", ["too_many_requests", "service_unavailable"])
+    async def test_what_passes_does_not_make_a_link_of_it(
+        self, stage: Stage, wire: Wire, vendor: Vendor, kind: str
+    ) -> None:
+        vendor.refuse["upload_file"] = [No(kind)]
+        assert (await self.gave(stage, vendor, wire, FILM))["type"] == "file"
+        assert [file["content"] for file in vendor.files] == [FILM]
 
     async def test_each_medium_is_a_message_of_its_own(self, tmp_path: Path, wire: Wire, vendor: Vendor) -> None:
         places = Attachment(url="https://maps.example.com/1", kind="location")
@@ -755,13 +847,31 @@ class TestMedia:
         [event] = await self.sent(tmp_path, wire, vendor, Attachment(url=f"{files.url}/tool"))
         assert event["text"] == f"[file: {files.url}/tool]"
 
-    async def test_a_form_is_sent_again_with_a_new_token(
+    async def test_a_link_where_the_file_breaks_off(
         self, tmp_path: Path, wire: Wire, vendor: Vendor, files: Wire
     ) -> None:
-        files.when("GET", "/42.png", body=b"\x89PNG")
-        vendor.refuse["upload_file"] = [No("authentication")]
-        [event] = await self.sent(tmp_path, wire, vendor, Attachment(url=f"{files.url}/42.png", kind="image"))
+        """Its server says that there is more; LiveChat gets nothing of it."""
+        files.respond("GET", "/film", lambda asked: (200, b"half", {"Content-Length": "8", "Connection": "close"}))
+        [event] = await self.sent(tmp_path, wire, vendor, Attachment(url=f"{files.url}/film", kind="video"))
+        assert event["text"] == f"[video: {files.url}/film]"
+        assert vendor.files == []
+
+    @pytest.mark.parametrize("no", [No("authentication"), No("misdirected_request", data={"region": "fra"})])
+    @pytest.mark.parametrize("where", ["here", "elsewhere"])
+    async def test_a_file_is_sent_anew_and_whole_with_another_token_or_to_another_region(
+        self, tmp_path: Path, wire: Wire, vendor: Vendor, files: Wire, no: No, where: str
+    ) -> None:
+        files.when("GET", "/42.png", body=FILM)
+        vendor.refuse["upload_file"] = [no]
+        async with staged(tmp_path, wire) as stage:
+            await talking(stage, vendor)
+            elsewhere = Attachment(url=f"{files.url}/42.png", kind="image")
+            picture = elsewhere if where == "elsewhere" else await given(stage, FILM)
+            await stage.say("", attachments=[picture])
+            await stage.until(stage.all_sent)
+        [event] = [each["event"] for each in asked(wire, "send_event")]
         assert event["type"] == "file"
+        assert [file["content"] for file in vendor.files] == [FILM]
 
 
 class TestWebhooks:
@@ -844,6 +954,18 @@ class TestWebhooks:
         await stage.until(lambda: stage.heard()[-1:] == ["ok?"])
         assert stage.heard() == ["at nine", "✎ at ten", "ok?"]
 
+    async def test_an_edit_that_a_look_has_seen_before_its_webhook_comes(
+        self, tmp_path: Path, wire: Wire, vendor: Vendor
+    ) -> None:
+        async with staged(tmp_path, wire, poll_every="30ms", repair_every="30ms") as stage:
+            chat_id = (await talking(stage, vendor)).chat_id or ""
+            await stage.ask(signed(vendor.write(chat_id, "at nine", "E1")))
+            edited = vendor.edit(chat_id, "E1", "at ten")
+            looks = len(asked(wire, "list_threads"))
+            await stage.until(lambda: len(asked(wire, "list_threads")) > looks + 2)
+            assert (await stage.ask(signed(edited))).status == 200
+            await stage.until(lambda: stage.heard() == ["at nine", "✎ at ten"])
+
     async def test_an_edit_that_overtakes_its_message(self, stage: Stage, vendor: Vendor) -> None:
         handoff = await talking(stage, vendor)
         chat_id = handoff.chat_id or ""
@@ -884,6 +1006,32 @@ class TestWebhooks:
         await stage.until(lambda: stage.heard()[-1:] == ["hello"])
         assert stage.heard() == ["hello"]
 
+    @pytest.mark.parametrize("read_before", [True, False])
+    async def test_what_waits_for_the_user_is_taken_back_without_a_word(
+        self, stage: Stage, vendor: Vendor, read_before: bool
+    ) -> None:
+        chat_id = (await talking(stage, vendor)).chat_id or ""
+        away = [UserAway("the user is not there")] * 100
+
+        async def waits() -> bool:
+            return any(each.attempts for each in await stage.runtime.store.read(deliveries.pending))
+
+        stage.user_trouble = [] if read_before else away
+        await stage.ask(signed(vendor.write(chat_id, "oops", "E1")))
+        if read_before:
+            await stage.until(lambda: stage.heard() == ["oops"])
+            stage.user_trouble = away
+            await stage.ask(signed(vendor.edit(chat_id, "E1", "ooops")))
+        await stage.until(waits)
+        if not read_before:
+            await stage.ask(signed(vendor.edit(chat_id, "E1", "ooops")))
+        assert (await stage.ask(signed(vendor.delete(chat_id, "E1")))).status == 200
+        stage.user_trouble = []
+        await stage.ask(signed(vendor.write(chat_id, "hello", "E2")))
+        stage.pass_time(120.0)
+        await stage.until(lambda: stage.heard()[-1:] == ["hello"])
+        assert stage.heard() == (["oops", "✎ (A message was taken back.)", "hello"] if read_before else ["hello"])
+
     async def test_a_deletion_that_overtakes_its_message_and_an_edit(self, stage: Stage, vendor: Vendor) -> None:
         chat_id = (await talking(stage, vendor)).chat_id or ""
         late = [vendor.write(chat_id, "oops", "E1"), vendor.edit(chat_id, "E1", "ooops")]
@@ -908,7 +1056,7 @@ class TestWebhooks:
         first = await stage.say("one")
         await stage.until(stage.all_sent)
         stage.pass_time(10.0)
-        wire.fail(503, times=1, path="*/send_event")
+        wire.fail(503, times=1, path="*/send_event", Retry_After="60")
         await stage.say("two, which does not arrive")
         await stage.until(lambda: is_tried_again(stage))
         for who, until in ((chat_of(vendor).customer, 5.0), (AGENT, -5.0), (AGENT, 5.0)):
@@ -975,8 +1123,10 @@ class TestWebhooks:
         before = len(asked(wire, "get_chat"))
         await stage.ask(signed(vendor.leave(handoff.chat_id or "", JONES)))
         await stage.until(lambda: len(asked(wire, "get_chat")) > before)
-        await asyncio.sleep(0.05)
+        await stage.until(lambda: looks_at(stage, handoff).present)  # what it found has been told
         assert (await stage.handoff()).status is Status.ACTIVE
+        await stage.ask(signed(vendor.write(handoff.chat_id or "", "I am still here")))
+        await stage.until(lambda: stage.heard() == ["I am still here"])
         assert "utter_handoff_back_in_queue" not in stage.notices()
 
     async def test_their_router_ends_it(self, stage: Stage, vendor: Vendor) -> None:
@@ -1030,7 +1180,7 @@ class TestLooking:
         vendor._begin(chat, {}, {})  # an agent opens it again at once
         await polling.until(lambda: ended(polling))
         assert await ended(polling) is EndReason.USER_IDLE
-        assert polling.heard() == ["goodbye"]
+        await polling.until(lambda: polling.heard() == ["goodbye"])
         assert (await polling.handoff()).id == handoff.id
 
     async def test_what_was_said_while_we_were_down_comes_once(self, polling: Stage, vendor: Vendor) -> None:
@@ -1047,8 +1197,7 @@ class TestLooking:
         self, tmp_path: Path, wire: Wire, vendor: Vendor
     ) -> None:
         without = {name: value for name, value in section(wire.url, poll_every="30ms").items() if "webhook" not in name}
-        patience = {"accept": "9d", "agent_reply": "9d", "user_idle": "9d"}
-        async with on_stage(tmp_path, LiveChat, without, secrets=SECRETS, deadlines=patience) as stage:
+        async with on_stage(tmp_path, LiveChat, without, secrets=SECRETS, deadlines=PATIENCE) as stage:
             handoff = await talking(stage, vendor)
             vendor.write(handoff.chat_id or "", "three days ago")
             await stage.until(lambda: stage.heard() == ["three days ago"])
@@ -1214,7 +1363,7 @@ async def test_a_press_whose_answer_is_lost_is_said_once(stage: Stage, vendor: V
     wire.hang_up(path="*/send_rich_message_postback")
     wire.hang_up(path="*/send_event")
     await stage.say("Yes")
-    await stage.until(stage.all_sent, 15)
+    await stage.until(stage.all_sent)
     assert [text for text, _ in answers(vendor)] == ["Yes"]
     assert len(asked(wire, "send_rich_message_postback")) == 2  # the same mark again changes nothing
 

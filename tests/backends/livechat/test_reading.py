@@ -53,7 +53,7 @@ class TestMessages:
     def test_a_file(self) -> None:
         [event] = read("incoming_event_file")
         url = "https://cdn.livechat-files.com/api/file/lc/att/8948324/45a3581b59a7295145c3825c86ec7ab3/image25.png"
-        file = Attachment(url=url, kind="image", name="image25.png", mime="image/png")
+        file = Attachment(url=url, kind="image", name="image25.png", mime="image/png", size=123456)
         assert event == said("K600PKZON8_9", attachments=(file,))
 
     def test_cards(self) -> None:

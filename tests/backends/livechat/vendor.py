@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import itertools
 import re
+import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -563,5 +564,6 @@ def _require_fields(body: Any, needed: set[str], allowed: set[str]) -> None:
         raise No("validation", "Request malformed")
 
 
-def now() -> str:
-    return datetime.now(timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+def now(ahead: float = 0.0) -> str:
+    """This moment, or one that is so many seconds ahead."""
+    return datetime.fromtimestamp(time.time() + ahead, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -9,10 +9,10 @@ import jwt
 import pytest
 
 from rasa_handoff.backends.http import Reply
-from rasa_handoff.backends.liveperson.connector import error_code, life_of, read_conversation
+from rasa_handoff.backends.liveperson.connector import error_code, life_of, lp_consumer_id, read_conversation
 from rasa_handoff.backends.liveperson.files import kind_of, may_be_taken, parts_of
 from rasa_handoff.errors import Malformed
-from rasa_handoff.model import Attachment, Message
+from rasa_handoff.model import Attachment, Json, Message
 
 NOON = 1_764_244_800.0
 
@@ -80,6 +80,25 @@ def test_an_answer_without_one_says_what_it_has(answers: Any, told: str) -> None
 )
 def test_their_error_code(body: Any, code: int) -> None:
     assert error_code(Reply(status=401, headers={}, body=json.dumps(body).encode())) == code
+
+
+@pytest.mark.parametrize(
+    ("claims", "name"),
+    [
+        ({"account_id": "le31457780", "ext_consumer_id": "random_id", "lp_consumer_id": "29caf0c1"}, "29caf0c1"),
+        ({"account_id": "le31457780"}, None),
+        ({"lp_consumer_id": 7}, None),
+        ({"lp_consumer_id": ""}, None),
+        ({"lp_consumer_id": "x" * 201}, None),
+    ],
+)
+def test_what_they_call_a_consumer_is_in_the_token(claims: Json, name: str | None) -> None:
+    assert lp_consumer_id(token(**claims)) == name
+
+
+@pytest.mark.parametrize("given", ["", "opaque", "a.b.c"])
+def test_a_token_of_another_kind_has_no_name(given: str) -> None:
+    assert lp_consumer_id(given) is None
 
 
 # Files

@@ -95,7 +95,7 @@ class LivePersonSide:
 
     def said(self, kind: str = "ContentEvent") -> list[tuple[str, Json]]:
         """What was published, as id and event."""
-        published = [body for each in self.conversations.values() for body in each.published]
+        published = [body for each in list(self.conversations.values()) for body in each.published]
         return [(each["id"], each["body"]["event"]) for each in published if each["body"]["event"]["type"] == kind]
 
     def texts(self) -> list[str]:
@@ -155,8 +155,10 @@ class LivePersonSide:
         _require(asked.query == {"v": "1.0"}, 400, "bad query")
         self._require_app(asked)
         _require(asked.json.keys() == {"ext_consumer_id"} and asked.json["ext_consumer_id"], 400, "bad body")
-        token = f"jws-{next(self._numbers)}-{uuid.uuid4().hex}"
-        self._consumers[token] = asked.json["ext_consumer_id"]
+        consumer = asked.json["ext_consumer_id"]
+        claims = {"account_id": ACCOUNT, "ext_consumer_id": consumer, "lp_consumer_id": lp_consumer_id(consumer)}
+        token = jwt.encode({**claims, "jti": str(next(self._numbers))}, uuid.uuid4().hex)
+        self._consumers[token] = consumer
         return 201, {"token": token}
 
     def _require_consumer(self, asked: Asked) -> str:
@@ -260,6 +262,10 @@ class LivePersonSide:
             return 201, b""
         return 200, self.files[asked.path]
 
+    def open(self, name: str, consumer: str) -> None:
+        """A conversation that somebody else has opened."""
+        self.conversations[name] = Conversation(id=name, consumer=consumer, wanted=[])
+
     # -- webhooks -----------------------------------------------------------------------------
 
     def message(self, conversation: str, event: Json, sequence: int | None = None, **more: Any) -> Json:
@@ -284,7 +290,9 @@ class LivePersonSide:
 
     def state(self, conversation: str, agent: str | None = None, **more: Any) -> Json:
         """A change of a ``cqm.ExConversationChangeNotification``."""
-        people = [{"id": "2969e404", "role": "CONSUMER"}, {"id": BOT, "role": "CONTROLLER"}]
+        known = self.conversations.get(conversation)
+        consumer = lp_consumer_id(known.consumer if known else "of another app")
+        people = [{"id": consumer, "role": "CONSUMER"}, {"id": BOT, "role": "CONTROLLER"}]
         people += [{"id": agent, "role": "ASSIGNED_AGENT"}] if agent else []
         at = next(self._timestamps)
         main = {"dialogId": conversation, "dialogType": "MAIN", "channelType": "MESSAGING", "state": "OPEN"}
@@ -311,6 +319,11 @@ class LivePersonSide:
             self.conversations[conversation].open = False
         over = {"state": "CLOSE", "closedBy": reason}
         return self.state(conversation, agent, main=over, state="CLOSE", stage="CLOSE", closeReason=reason)
+
+
+def lp_consumer_id(consumer: str) -> str:
+    """What LivePerson calls a consumer: as long as in its samples, and telling nothing of our name."""
+    return hashlib.sha256(f"{ACCOUNT} {consumer}".encode()).hexdigest()
 
 
 def messages(*changes: Json) -> Call:

@@ -23,6 +23,7 @@ from rasa_handoff.testing import Asked, Payloads, Stage, Wire, on_stage
 from rasa_handoff.testing.stage import Time
 from tests.backends.liveperson_chat.test_contract import until_asked_for
 from tests.backends.liveperson_chat.vendor import ACCOUNT, Vendor
+from tests.backends.waiting import hanging
 
 payloads = Payloads(__file__)
 CHAT = f"/api/account/{ACCOUNT}/chat"
@@ -170,9 +171,8 @@ async def test_a_user_in_the_queue_is_not_taken_for_gone(tmp_path: Path, wire: W
     async with staged(tmp_path, wire) as stage:
         handoff = await stage.request()
         for _ in range(5):
-            seen = len(looks(wire, handoff.chat_id))
             now.advance(30.0)
-            await stage.until(lambda seen=seen: len(looks(wire, handoff.chat_id)) > seen)
+            await stage.until(lambda: vendor.only().heard_at == now())
         await until_asked_for(stage, str(handoff.chat_id), vendor.accept(str(handoff.chat_id)))
         assert (await stage.handoff()).status is Status.ACTIVE
 
@@ -220,8 +220,9 @@ async def test_who_is_back_in_the_queue_waits_again(stage: Stage, wire: Wire, ve
     await until_asked_for(stage, chat, vendor.back_in_queue(chat))
     assert (await stage.handoff()).status is Status.QUEUED
     await stage.say("are you there?")
-    await asyncio.sleep(0.1)
-    assert vendor.said() == []
+    seen = len(looks(wire, chat))
+    await stage.until(lambda: len(looks(wire, chat)) > seen + 1)
+    assert wire.taken("POST", f"{CHAT}/*/events") == []
     await until_asked_for(stage, chat, vendor.accept(chat, "Robin", 7))
     await stage.until(lambda: [text for _, text in vendor.said()] == ["are you there?"])
     told = ["utter_handoff_joined", "utter_handoff_back_in_queue", "utter_handoff_joined"]
@@ -362,9 +363,7 @@ async def test_what_the_user_says_does_not_wait_behind_questions_that_hang(
     stage: Stage, wire: Wire, vendor: Vendor
 ) -> None:
     await talking(stage, vendor)
-    asked = len(wire.asked)
-    with wire.held("GET */events"):
-        await stage.until(lambda: any(each.path.endswith("/events") for each in wire.asked[asked:]))
+    async with hanging(wire, "GET */events"):
         await stage.say("hello?")
         await stage.until(lambda: [text for _, text in vendor.said()] == ["hello?"])
 
@@ -448,6 +447,7 @@ async def test_the_user_leaves_and_nobody_asks_any_more(stage: Stage, wire: Wire
     await stage.runtime.switchboard.close(EndReason.USER_LEFT, handoff_id=handoff.id)
     await stage.until(lambda: vendor.ended_by_visitor() == [handoff.chat_id])
     await stage.until(stage.all_sent)
+    await stage.until(lambda: not len(stage.backend._pollers))  # no look is under way
     before = len(wire.asked)
     await asyncio.sleep(0.4)
     assert len(wire.asked) == before
@@ -546,7 +546,8 @@ async def test_only_what_this_process_looks_after_is_looked_at(
         return not await stage.runtime.store.read(deliveries.pending)
 
     await stage.until(nothing_waits)
-    await stage.down()
+    async with hanging(wire, "GET */events"):  # so that no look is on its way to them
+        await stage.down()
     _give_to(stage, "another process")
     await stage.up()
     asked = len(wire.asked)

@@ -9,6 +9,7 @@ import pytest
 
 from rasa_handoff.testing import Wire
 from tests.backends.liveperson_chat.vendor import ACCOUNT, Vendor, lines_for_agents
+from tests.backends.waiting import all_went_out
 from tests.servers import Bot, Sink, running, until
 
 
@@ -51,6 +52,7 @@ def test_a_user_talks_to_an_agent_and_comes_back_to_the_bot(bot: Bot, vendor: Ve
     until(lambda: "Hello Ann, I am looking at it." in sink.texts("ann"), what="the agent's words")
 
     # The server dies and comes back, and an agent wrote meanwhile.
+    all_went_out(bot)
     bot.rasa.kill()
     vendor.write(visit.id, "It is on its way.")
     bot.rasa.start()

@@ -101,16 +101,20 @@ class Vendor:
     # -- what a test looks at -----------------------------------------------------------------
 
     def only(self) -> Visit:
-        (visit,) = self.visits.values()
+        (visit,) = self._all()
         return visit
 
     def said(self) -> list[tuple[str, str]]:
         """The visitors' lines, each with a name of its own; a repeat is another line."""
-        lines = [(v.id, e) for v in self.visits.values() for e in v.events if e.get("source") == "visitor"]
+        lines = [(v.id, e) for v in self._all() for e in v.events if e.get("source") == "visitor"]
         return [(f"{visit}/{event['@id']}", event["text"]) for visit, event in lines]
 
     def ended_by_visitor(self) -> list[str]:
-        return [visit.id for visit in self.visits.values() if visit.ended_by == "visitor"]
+        return [visit.id for visit in self._all() if visit.ended_by == "visitor"]
+
+    def _all(self) -> list[Visit]:
+        with self._lock:
+            return list(self.visits.values())
 
     # -- what agents do -----------------------------------------------------------------------
 

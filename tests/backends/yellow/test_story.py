@@ -11,6 +11,7 @@ import requests
 
 from rasa_handoff.model import Json
 from rasa_handoff.testing import Asked, Wire
+from tests.backends.waiting import all_went_out
 from tests.servers import Bot, Sink, running, until
 
 TOKEN = "token-that-the-bot-presents"
@@ -47,7 +48,7 @@ class LiveAgent:
         body = {"ticketId": TICKET, "senderId": self.sender, "source": "web", "event": event, **more}
         agent = {"agentName": "Ines", "agentId": "a17", "department": "Repairs", "ticketAssignedTime": 3545454}
         headers = {"x-auth-token": WEBHOOK_TOKEN}
-        return requests.post(self._url, json={**body, **agent}, headers=headers, timeout=10)
+        return requests.post(self._url, json={**body, **agent}, headers=headers, timeout=30)
 
     def write(self, text: str) -> requests.Response:
         message = {"type": "text", "payLoad": {"content": text}}
@@ -82,10 +83,10 @@ def test_a_user_talks_to_an_agent_and_comes_back_to_the_bot(bot: Bot, wire: Wire
 
     # Whoever has the link can read what was said before.
     link = created["ticket"]["conversationHistory"].replace("https://bot.example.com", bot.url)
-    page = requests.get(link, timeout=10)
+    page = requests.get(link, timeout=30)
     assert page.headers["content-type"].startswith("text/html")
     assert "what are your opening hours?" in page.text
-    known = requests.get(link, headers={"Accept": "application/json"}, timeout=10).json()
+    known = requests.get(link, headers={"Accept": "application/json"}, timeout=30).json()
     assert known["transcript"] == created["ticket"]["conversationHistoryJSON"]
 
     bot.say("it is about order 4711", "ann", channel="callback")
@@ -100,11 +101,12 @@ def test_a_user_talks_to_an_agent_and_comes_back_to_the_bot(bot: Bot, wire: Wire
     until(lambda: "Hello, I am looking at it." in sink.texts("ann"), what="the agent's words")
 
     # The agents' software is down, and comes back; what it gets again has the same id.
+    all_went_out(bot)
     wire.down()
     bot.say("/restart", "ann", channel="callback")
     bot.say("are you there?", "ann", channel="callback")
-    wire.up()
     wire.hang_up(path="/sendMessage/*")
+    wire.up()
     until(lambda: agent.texts()[-1:] == ["are you there?"], what="what was said meanwhile")
     by_id = {body["ticket"]["messageId"]: body["ticket"]["message"] for body in agent.got("sendMessage")}
     assert list(by_id.values()) == ["it is about order 4711", "/restart", "are you there?"]

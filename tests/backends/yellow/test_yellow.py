@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -230,13 +229,9 @@ class TestYellow(BackendContract):
         await self.talking(stage)
         wire.hang_up(times=1, path="/sendMessage/*")
         await stage.say("hello")
-        await stage.until(lambda: self._nudged(stage) and len(asked_for(wire, "sendMessage")) == 2)
+        await stage.until(lambda: len(asked_for(wire, "sendMessage")) == 2)
         first, again = asked_for(wire, "sendMessage")
         assert first == again
-
-    def _nudged(self, stage: Stage) -> bool:
-        stage.pass_time(1.0)
-        return True
 
     async def test_text_and_media_go_out_one_by_one_and_in_order(self, stage: Stage, wire: Wire) -> None:
         await self.talking(stage)
@@ -270,7 +265,7 @@ class TestYellow(BackendContract):
         assert (await stage.handoff()).status is Status.ACTIVE
         assert (await stage.ask(event(handoff, "ticket-assigned", department="Sales"))).status == 200
         assert (await stage.handoff()).agent == Person(name="Bo", id="b1", department="Sales")
-        await asyncio.sleep(0.05)
+        await self._write(stage, handoff, "How can I help?")
         assert stage.notices() == []
 
     async def test_a_place_in_the_queue_is_told(self, stage: Stage) -> None:
@@ -387,6 +382,34 @@ class TestYellow(BackendContract):
         assert (answer.status, answer.json["status"]) == (409, "failure")
         assert answer.json["message"] == "the conversation has ended: user_left"
 
+    async def test_a_ticket_whose_answer_got_lost_is_told_that_nobody_waits(self, stage: Stage, wire: Wire) -> None:
+        wire.hang_up(path="/createTicket/acme")
+        handoff = await stage.request()
+        assert handoff.end_reason is EndReason.FAILED
+        for _ in range(2):
+            assert (await stage.ask(event(handoff, "ticket-assigned"))).status == 404
+        await stage.until(lambda: asked_for(wire, "sendMessage"))
+        await stage.until(stage.all_sent)
+        [said] = asked_for(wire, "sendMessage")
+        assert said["ticket"]["ticketId"] == ticket_id(handoff.id)
+        assert said["ticket"]["message"] == "[The conversation has ended: the connection broke off.]"
+        assert said["user"]["senderId"] == "ann"
+        assert stage.to_user == []
+
+    async def test_news_that_it_is_over_needs_no_answer(self, stage: Stage, wire: Wire) -> None:
+        wire.hang_up(path="/createTicket/acme")
+        handoff = await stage.request()
+        assert (await stage.ask(event(handoff, "ticket-closed"))).status == 404
+        await stage.until(stage.all_sent)
+        assert asked_for(wire, "sendMessage") == []
+
+    async def test_a_ticket_that_was_never_made_is_not_ours(self, stage: Stage, wire: Wire) -> None:
+        wire.fail(400, path="/createTicket/acme")
+        handoff = await stage.request()
+        assert (await stage.ask(event(handoff, "ticket-assigned"))).status == 404
+        await stage.until(stage.all_sent)
+        assert asked_for(wire, "sendMessage") == []
+
     async def test_the_former_token_is_taken_as_long_as_it_is_in_the_settings(self, tmp_path: Path, wire: Wire) -> None:
         for former, status in ((FORMER_TOKEN, 404), (None, 401)):
             more = section(wire.url, **({"former_webhook_token": former} if former else {}))
@@ -411,7 +434,7 @@ class TestYellow(BackendContract):
         await stage.until(lambda: self.endings(wire))
         closed = await self.talking(stage, "bob")
         assert (await stage.ask(event(closed, "ticket-closed"))).status == 200
-        await asyncio.sleep(0.05)
+        await stage.until(stage.all_sent)
         assert self.endings(wire) == ["[The conversation has ended: the user has left.]"]
 
     # -- what is optional ---------------------------------------------------------------------

@@ -127,11 +127,10 @@ async def test_a_pressed_button_has_its_title_and_its_payload(line: Line, payloa
 
 async def test_all_messages_of_one_request_arrive_once_and_in_order(line: Line) -> None:
     await line.hand_over(USER)
-    await hook(line, "several")
-    await hook(line, "several")
-    await line.heard(3)
-    await asyncio.sleep(0.1)
-    assert [(each.text, len(each.attachments)) for each in line.agents.got] == [("first", 0), ("second", 0), ("", 1)]
+    for name in ("several", "several", "text"):
+        await hook(line, name)
+    found = [(each.text, len(each.attachments)) for each in await line.heard(4)]
+    assert found == [("first", 0), ("second", 0), ("", 1), ("hello, world!", 0)]
 
 
 async def test_two_users_in_one_request_are_not_mixed_up(line: Line) -> None:
@@ -164,8 +163,8 @@ async def test_without_a_handoff_rasa_does_what_it_does(line: Line) -> None:
 async def test_a_wrong_signature_brings_nothing(line: Line) -> None:
     await line.hand_over(USER)
     assert await hook(line, "several", secret="stolen") == (200, "not validated")
-    await asyncio.sleep(0.1)
-    assert line.agents.got == []
+    await hook(line, "text")
+    assert [each.text for each in await line.heard()] == ["hello, world!"]
 
 
 # -- to the user ----------------------------------------------------------------------------------
@@ -329,4 +328,4 @@ async def test_meta_that_never_answers_the_bot_keeps_no_thread(
     output = line.channels.named("facebook").output(To(sender_id=USER, channel="facebook"))
     wire.stall(60.0)
     with pytest.raises(requests.Timeout):
-        await asyncio.wait_for(output.send_response(USER, {"text": "hi"}), 10.0)
+        await asyncio.wait_for(output.send_response(USER, {"text": "hi"}), 50.0)

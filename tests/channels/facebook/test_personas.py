@@ -105,7 +105,7 @@ async def test_where_meta_makes_none_the_page_speaks_and_does_not_ask_each_time(
     assert said(wire)[-2:] == [("one", None), ("two", None)]
     assert len(personas(wire)) == 1
     wire.when("POST", MADE, body={"id": "persona-1"})
-    channel(line).personas._now = lambda: time.time() + ANEW
+    channel(line).personas._now = lambda: time.time() + 2 * ANEW
     await line.reply(handoff, "three")
     assert said(wire)[-1] == ("three", "persona-1")
 

@@ -20,6 +20,7 @@ from sanic import Sanic
 
 from rasa_handoff import HandoffInput
 from rasa_handoff.model import Attachment, Json
+from rasa_handoff.store import stream
 from rasa_handoff.testing.payloads import Payloads
 from rasa_handoff.testing.waiting import until
 from tests.stage import Recorder
@@ -111,6 +112,17 @@ class Server:
     async def settled(self, user: Json) -> bool:
         """The bot has this user again."""
         return await self.channel.running().switchboard.holder(user["sender"]) is None
+
+    async def streamed(self, user: Json) -> list[str]:
+        """What the user's page has been told, in words."""
+        store = self.channel.running().store
+        entries = await store.read(lambda tx: stream.after(tx, user["sender"], 0))
+        return [json.loads(each.data).get("text", "") for each in entries]
+
+    def is_awaited(self, user: Json) -> bool:
+        """Whether somebody waits for Rasa's lock on this conversation, which another one has."""
+        lock = self.agent.lock_store.get_lock(user["sender"])
+        return lock is not None and len(lock.tickets) > 1
 
     async def heard(self, count: int) -> list[tuple[str, tuple[Attachment, ...]]]:
         await until(lambda: len(self.agents.got) >= count)
@@ -224,14 +236,21 @@ async def test_the_bot_is_given_no_files(server: Server) -> None:
     assert (status, answer["error"]["code"]) == (409, "not_open")
 
 
-async def test_a_conversation_that_ends_while_the_message_waits_takes_no_file_either(server: Server) -> None:
+@pytest.mark.parametrize("streamed", ["", "?stream=true"])
+async def test_a_conversation_that_ends_while_the_message_waits_takes_no_file_either(
+    server: Server, streamed: str
+) -> None:
     user = await server.conversation()
     await server.hand_over(user)
     file = await server.give(user)
     async with server.agent.lock_store.lock(user["sender"]):  # the bot is busy with this user
-        sending = asyncio.create_task(server.send(user, [file["id"]], message="Look"))
-        await asyncio.sleep(0.3)
+        body = {"sender": user["sender"], "message": "Look", "metadata": {"attachments": [{"file": file["id"]}]}}
+        sending = asyncio.create_task(server.try_post(f"/webhook{streamed}", body, user["token"]))
+        await until(lambda: server.is_awaited(user))
         await server.post("/handoffs/close", {"sender_id": user["sender"]}, TOKEN)
     status, answer = await sending
     assert (status, answer["error"]["code"]) == (409, "not_open")
     assert server.agents.got == []
+    # What the bot says at the end has not gone down with the message.
+    await until(lambda: server.settled(user))
+    assert "This is the bot again." in await server.streamed(user)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -89,10 +89,8 @@ async def test_what_mattermost_is_long_in_saying_does_not_hold_a_message_up(
     line: Line, wire: Wire, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(service, "DESCRIBING", 0.2)
-    wire.stall(5.0, times=2, path="GET /api/v4/files/*")
-    begun = time.monotonic()
-    await started(line, "post_with_files")
-    assert time.monotonic() - begun < 4.0
+    wire.stall(60.0, times=2, path="GET /api/v4/files/*")
+    await asyncio.wait_for(started(line, "post_with_files"), 50.0)
     (message,) = line.agents.got
     assert (message.text, len(message.attachments)) == ("my receipt", 2)
 
@@ -209,7 +207,7 @@ def may_be_had(line: Line, wire: Wire) -> Attachment:
     wire.respond("GET", "/bill.pdf", lambda asked: (200, BILL, {"Content-Type": "application/pdf"}))
     wire.when("POST", "/api/v4/files", 201, {"file_infos": [{"id": "file-1", "name": "bill.pdf"}], "client_ids": []})
     mattermost = cast("Mattermost", line.channels.named("mattermost"))
-    mattermost.files._fetcher._trusted = frozenset({wire.url.removeprefix("http://")})
+    mattermost.files._porter._fetcher._trusted = frozenset({wire.url.removeprefix("http://")})
     return Attachment(url=f"{wire.url}/bill.pdf", name="bill & more.pdf")
 
 

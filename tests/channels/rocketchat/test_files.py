@@ -26,7 +26,7 @@ def bill(line: Line, wire: Wire) -> Attachment:
     wire.when("POST", MEDIA, body={"success": True, "file": {"_id": "file-1", "url": "/file-upload/file-1/bill.pdf"}})
     wire.when("POST", CONFIRM, body={"success": True, "message": {"_id": "message-1"}})
     rocket = cast("RocketChat", line.channels.named("rocketchat"))
-    rocket.files._fetcher._trusted = frozenset({wire.url.removeprefix("http://")})
+    rocket.files._porter._fetcher._trusted = frozenset({wire.url.removeprefix("http://")})
     return Attachment(url=f"{wire.url}/bill.pdf", name="bill.pdf")
 
 

@@ -124,7 +124,7 @@ async def test_without_the_scope_files_come_as_links_and_slack_is_not_asked_each
     await line.reply(handoff, attachments=(FILM,))
     assert links(internet) == [f"<{each.url}|{each.name}>" for each in (BILL, SONG, FILM)]
     assert len(asked(internet, PLACE)) == 1
-    channel(line).uploads._now = lambda: time.time() + ANEW
+    channel(line).uploads._now = lambda: time.time() + 2 * ANEW
     slack_takes_files(line, internet)
     await line.reply(handoff, attachments=(BILL,))
     assert len(asked(internet, DONE)) == 1
@@ -141,7 +141,7 @@ async def test_a_file_that_cannot_be_had_comes_as_a_link(line: Line, internet: I
     elif why == "a page":
         serve(internet, files, b"<html>sign in", "text/html; charset=utf-8")
     else:
-        files._fetcher._trusted = frozenset()
+        files._porter._fetcher._trusted = frozenset()
     await line.reply(handoff, attachments=(BILL,))
     assert links(internet) == [f"<{BILL.url}|bill.pdf>"]
     assert asked(internet, PLACE) == []

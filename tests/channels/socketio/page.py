@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 from socketio import AsyncClient
 
 from rasa_handoff.model import Handoff
 from rasa_handoff.testing.payloads import Payloads
+from rasa_handoff.testing.waiting import until
 from tests.channels.line import Line
 
 PAYLOADS = Payloads(__file__)
@@ -25,10 +25,15 @@ class Page:
 
     async def come(self, session: str = "ann") -> None:
         """Connect, and ask for the session."""
+        self._session = session
         await self._client.connect(self._url, transports=["polling"])
-        await self._client.emit("session_request", {**PAYLOADS["session_request"], "session_id": session})
-        while "session_confirm" not in [event for event, _ in self.heard]:
-            await asyncio.sleep(0.01)
+        await self.caught_up()
+
+    async def caught_up(self) -> None:
+        """Wait until the page has heard all that its server has told it by now: events come in their order."""
+        confirmed = len(self.said("session_confirm"))
+        await self._client.emit("session_request", {**PAYLOADS["session_request"], "session_id": self._session})
+        await until(lambda: len(self.said("session_confirm")) > confirmed, 60.0)
 
     @property
     def connection(self) -> str:
@@ -37,6 +42,9 @@ class Page:
 
     async def say(self, payload: str) -> None:
         await self._client.emit("user_uttered", PAYLOADS[payload])
+
+    async def type(self, text: str) -> None:
+        await self._client.emit("user_uttered", {"session_id": self._session, "message": text})
 
     async def go(self) -> None:
         await self._client.disconnect()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,8 +11,10 @@ import pytest_asyncio
 from rasa.core.agent import Agent
 from rasa.core.channels.socketio import SocketIOInput
 
+from rasa_handoff import outbox
 from rasa_handoff.channels import socketio
 from rasa_handoff.elsewhere import Asked
+from rasa_handoff.outbox import Postponed
 from tests.channels.line import Line
 from tests.channels.socketio.page import Page, begin
 
@@ -77,8 +77,7 @@ async def test_what_cannot_be_given_to_the_other_servers_now_comes_once_later(on
         await one.try_reply(handoff, "once")
         await one.runtime.store.write(lambda tx: tx.run("ALTER TABLE put_away RENAME TO handoff_kept", {}))
         await one.reply(handoff, "twice")
-        await one.until(lambda: there.texts() == ["once", "twice"])
-        assert here.texts() == ["once", "twice"]
+        await one.until(lambda: here.texts() == there.texts() == ["once", "twice"])
 
 
 async def test_a_tab_at_a_server_that_is_slow_to_answer_gets_it_all_the_same(
@@ -94,17 +93,15 @@ async def test_a_tab_at_a_server_that_is_slow_to_answer_gets_it_all_the_same(
 
 
 async def test_a_tab_at_another_server_alone_gets_it_at_once(one: Line, other: Line) -> None:
+    postponed: list[Postponed] = []
     async with tab(other) as there:
-        handoff = await one.hand_over("ann")
-        await one.gone(handoff)
-        took = []
-        for number in range(30):
-            began, text = time.monotonic(), f"line {number}"
+        handoff = await begin(one, there)
+        one.runtime.store.subscribe(Postponed, postponed.append)
+        words = [f"line {number}" for number in range(30)]
+        for text in words:
             await one.reply(handoff, text)
-            await one.until(lambda text=text: there.texts()[-1:] == [text])
-            took.append(time.monotonic() - began)
-        print(f"\nto a socket at another server, ms: {sorted(1000 * each for each in took)[len(took) // 2]:.0f}")
-        assert sorted(took)[len(took) // 2] < 0.4  # a message that has to be tried again takes half a second
+        await one.until(lambda: there.texts() == words)
+    assert len(postponed) < len(words) / 2  # not all: a server that stands still for seconds counts as gone meanwhile
 
 
 async def test_typing_is_seen_in_every_tab(one: Line, other: Line) -> None:
@@ -131,6 +128,8 @@ async def test_the_bot_speaks_once_in_the_only_tab_which_is_at_another_server(on
         said = await one.bot_said("ann")
         assert said
         await one.until(lambda: there.texts() == said)
+        await there.caught_up()
+        assert there.texts() == said
 
 
 async def test_what_nobody_hears_waits_until_a_tab_is_there_at_any_server(one: Line, other: Line) -> None:
@@ -138,6 +137,7 @@ async def test_what_nobody_hears_waits_until_a_tab_is_there_at_any_server(one: L
     await one.try_reply(handoff, "for Ann")
     async with tab(other, "bob") as bob, tab(other) as there:
         await one.until(lambda: "for Ann" in there.texts())
+        await bob.caught_up()
         assert bob.said() == []
     await one.gone(handoff)
 
@@ -175,18 +175,36 @@ async def test_nothing_of_what_was_said_is_left_behind_on_the_way(one: Line, oth
         handoff = await one.hand_over("ann")
         await one.reply(handoff, "for Ann")
         await one.until(lambda: "for Ann" in there.texts())
-        while await one.runtime.store.read(lambda tx: tx.all("SELECT * FROM handoff_kept", {})):
-            await asyncio.sleep(0.01)
+
+        async def nothing_left() -> bool:
+            return not await one.runtime.store.read(lambda tx: tx.all("SELECT * FROM handoff_kept", {}))
+
+        await one.until(nothing_left)
 
 
-async def test_a_server_that_died_keeps_nobody_waiting(one: Line, other: Line) -> None:
+async def test_a_server_that_died_keeps_nobody_waiting(one: Line, other: Line, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is counted for some seconds more, and answers nothing."""
+    monkeypatch.setattr(socketio, "_ANSWERS_WITHIN", 600.0)  # longer than this test waits for anything
     async with tab(one) as here:
         handoff = await one.hand_over("ann")
         await one.gone(handoff)
         other.runtime.store._subscribers.clear()
-        began = time.monotonic()
         for number in range(5):
             await one.reply(handoff, f"line {number}")
         await one.until(lambda: here.texts()[-1:] == ["line 4"])
-        assert time.monotonic() - began < 5.0  # whoever waited for its answers would take ten
+
+
+async def test_who_comes_while_a_server_that_died_is_asked_for_them_is_not_overlooked(
+    one: Line, other: Line, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "_SCHEDULE", (600.0,))  # or it would come by itself
+    monkeypatch.setattr(socketio, "_ANSWERS_WITHIN", 2.0)
+    other.runtime.store._subscribers.clear()
+    handoff = await one.hand_over("ann")
+
+    async def is_asked() -> bool:
+        return bool(one.runtime.elsewhere._questions or await one.tries(handoff))
+
+    await one.until(is_asked)
+    async with tab(one) as here:
+        await one.until(lambda: here.texts() == ["Bo is here now."])

@@ -39,10 +39,10 @@ async def page(line: Line) -> AsyncIterator[Page]:
 
 async def test_a_text_reaches_the_agent_and_not_the_bot(line: Line, page: Page) -> None:
     await line.hand_over("ann")
-    for name in ("user_uttered", "attachments", "attachments"):
+    for name in ("user_uttered", "attachments", "attachments", "typo"):
         await page.say(name)
-    first, second = await line.heard(2)
-    assert (first.text, second.text) == ("Hi there!", "Look")
+    first, second, third = await line.heard(3)
+    assert (first.text, second.text, third.text) == ("Hi there!", "Look", "At nin")
     assert [each.url for each in second.attachments] == ["https://files.example.com/bike.jpg"]
     assert await line.bot_heard("ann") == []
 
@@ -85,7 +85,8 @@ async def test_what_was_written_meanwhile_comes_at_once_when_the_page_is_back(
     back = Page(line.url)
     await back.come()
     try:
-        await line.until(lambda: len(back.said()) >= 2)
+        await line.gone(handoff)
+        await back.caught_up()
         assert back.texts() == ["one", "two"]
     finally:
         await back.go()
@@ -98,6 +99,7 @@ async def test_another_users_page_gets_nothing_of_it(line: Line, page: Page) -> 
         handoff = await line.hand_over("ann")
         await line.reply(handoff, "for Ann")
         await line.until(lambda: "for Ann" in page.texts())
+        await other.caught_up()
         assert other.said() == []
     finally:
         await other.go()

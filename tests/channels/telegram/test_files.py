@@ -27,7 +27,7 @@ def only_uploads(asked: Asked) -> tuple[int, Any]:
 def may_be_had(line: Line, wire: Wire) -> None:
     wire.respond("GET", "/d.docx", lambda asked: (200, b"PK docx", {"Content-Type": "application/zip"}))
     telegrams = cast("telegram.Telegram", line.channels.named("telegram"))
-    telegrams.files._fetcher._trusted = frozenset({wire.url.removeprefix("http://")})
+    telegrams.files._porter._fetcher._trusted = frozenset({wire.url.removeprefix("http://")})
 
 
 def fields(asked: Asked) -> dict[str, tuple[str | None, bytes]]:

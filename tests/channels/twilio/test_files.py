@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -15,7 +16,7 @@ from rasa.core.channels.twilio import TwilioInput
 
 from rasa_handoff.channels import twilio
 from rasa_handoff.channels.twilio import LONGEST_TEXT
-from rasa_handoff.media import OURS, Media, MediaFile, file_name, unshown
+from rasa_handoff.media import OURS, Media, MediaFile, file_name
 from rasa_handoff.model import new_id
 from rasa_handoff.store import handoffs
 from rasa_handoff.testing.wire import Wire
@@ -124,15 +125,26 @@ async def test_a_player_gets_the_part_of_a_film_that_it_asks_for(line: Line, wir
     assert (headers["Accept-Ranges"], headers["Content-Length"]) == ("bytes", str(len(film)))
 
 
+async def test_who_asks_for_a_little_often_gets_it_each_time(line: Line, wire: Wire) -> None:
+    """What has come of the rest by then does not stand in the way of the next request."""
+    film = bytes(range(256)) * 1000
+    url = await link_to(line, wire, "video/mp4")
+    serve(wire, film, "video/mp4")
+    for _ in range(30):
+        assert (await line.download(url, Range="bytes=0-1"))[:2] == (206, film[:2])
+
+
 async def test_a_link_that_was_tampered_with_opens_nothing(line: Line, wire: Wire) -> None:
     url = await link_to(line, wire)
     assert (await line.download(url.replace("/media/", "/media/x")))[0] == 404
 
 
 async def test_a_link_expires(tmp_path: Path, wire: Wire, rasa_agent: Agent) -> None:
-    async with a_line(tmp_path, rasa_agent, media_links="1s") as line:
+    async with a_line(tmp_path, rasa_agent, media_links="1h") as line:
         url = await link_to(line, wire)
-        await asyncio.sleep(1.1)
+        serve(wire, b"JPEG", "image/jpeg")
+        assert (await line.download(url))[0] == 200
+        line.runtime.media._now = lambda: time.time() + 3601
         assert (await line.download(url))[0] == 404
 
 
@@ -180,7 +192,15 @@ def test_without_a_public_address_only_our_own_pages_get_a_link() -> None:
     file = MediaFile(channel="twilio", handoff_id="h", reference={}, kind="image", name="a.jpg")
     assert (media.url(file, ours=True) or "").startswith("/webhooks/handoff/media/")
     assert media.url(file, ours=False) is None
-    assert unshown(file).startswith("[image a.jpg: the user sent it, but it cannot be shown here")
+    assert media.link(file) == media.url(file, ours=True)
+
+
+def test_a_link_outlives_that_nobody_knew_our_address() -> None:
+    """What was said before is still on its way to the agents."""
+    file = MediaFile(channel="twilio", handoff_id="h", reference={}, kind="image", name="a.jpg")
+    link = Media(lambda: "secret", None, 60.0, lambda: 0.0).link(file)
+    media = Media(lambda: "secret", "https://bot.test", 60.0, lambda: 0.0)
+    assert media.behind(link) == media.behind(media.link(file)) == file
 
 
 async def test_every_file_of_a_message_has_a_link_of_its_own(line: Line, wire: Wire) -> None:
