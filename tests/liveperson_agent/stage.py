@@ -40,6 +40,10 @@ class Clock:
         self.pauses.append(seconds)
         await asyncio.sleep(seconds / FASTER)
 
+    def waited_out(self) -> list[float]:
+        """The pauses behind failures: longer than those between two polls, and not those between two looks around."""
+        return [pause for pause in self.pauses if pause > 3 and not 24 <= pause <= 36]
+
 
 class EchoBot:
     """Answers each line with itself."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from itertools import islice
 from pathlib import Path
@@ -177,7 +176,7 @@ async def test_answers_that_cannot_be_read_are_waited_out(agent: Stage, vendor: 
 async def test_a_host_that_cannot_be_reached_is_waited_out(agent: Stage, vendor: LivePerson) -> None:
     await online(agent)
     vendor.wire.down()
-    await asyncio.sleep(0.1)
+    await agent.until(agent.clock.waited_out)
     vendor.wire.up()
     vendor.visitor("hello")
     await agent.until(lambda: agent.bot.texts() == ["hello"])

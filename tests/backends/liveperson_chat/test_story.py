@@ -15,7 +15,8 @@ from tests.servers import Bot, Sink, running, until
 
 @pytest.fixture
 def vendor(wire: Wire) -> Vendor:
-    return Vendor(wire)
+    """One that drops nobody, however long a server takes to start."""
+    return Vendor(wire, clock=lambda: 0.0)
 
 
 @pytest.fixture
