@@ -74,12 +74,13 @@ class _Lane:
     their turn with the conversation, which what the user is to read does not.
     """
 
-    __slots__ = ("came", "ids", "key", "nudged", "queue", "task")
+    __slots__ = ("again", "came", "ids", "key", "nudged", "queue", "task")
 
     def __init__(self, key: tuple[str, str]) -> None:
         self.key = key
         self.queue: deque[Posted] = deque()
         self.ids: set[str] = set()  #: of what is in the queue
+        self.again: set[str] = set()  #: of those which were posted again meanwhile
         self.nudged: asyncio.Event | None = None  #: there while it waits for the next try
         self.came = False  #: the user has come since the last try began
         self.task: asyncio.Task[None] | None = None
@@ -257,7 +258,8 @@ class Outbox:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = _Lane(key)
-        if delivery.id in lane.ids:  # posted again, when an agent came back, while it waited for its next try
+        if delivery.id in lane.ids:  # an agent came back while it waited, or it is sent again as soon as it is dead
+            lane.again.add(delivery.id)
             return
         lane.queue.append(posted)
         lane.ids.add(delivery.id)
@@ -265,7 +267,8 @@ class Outbox:
             lane.task = asyncio.create_task(self._drain(lane))
 
     async def _drain(self, lane: _Lane) -> None:
-        waited = False  # behind the first that had to, others did
+        # Behind the first that waited, others did; and what servers tell each other may be old when it comes.
+        waited = self._store.is_shared
         while lane.queue and not self._stopping:
             posted = lane.queue[0]
             if posted.delivery.attempts:  # else at once: who posted it may have another idea of the time
@@ -279,11 +282,19 @@ class Outbox:
                 later = await self._try(posted) if wanted else None
             if later is None:
                 lane.queue.popleft()
-                lane.ids.discard(posted.delivery.id)
+                await self._leave(lane, posted)
             else:
                 lane.queue[0] = later
         if not lane.queue:
             del self._lanes[lane.key]
+
+    async def _leave(self, lane: _Lane, posted: Posted) -> None:
+        """It is done, dead or nobody's any more, unless somebody wanted it sent again meanwhile."""
+        delivery = posted.delivery
+        lane.ids.discard(delivery.id)
+        if delivery.id in lane.again:
+            lane.again.discard(delivery.id)
+            await self._write(lambda tx: _post_again(tx, *_key(posted)))
 
     async def _is_still_wanted(self, posted: Posted) -> bool:
         """Whether what waited may go; from here on its agent cannot take it back any more."""
@@ -403,6 +414,12 @@ def _posted(tx: Tx, delivery_id: str, handoff_id: str, owner: str) -> Posted | N
     if delivery is None or delivery.state != "pending" or handoff is None:
         return None
     return Posted(handoff=handoff, delivery=delivery)
+
+
+def _post_again(tx: Tx, delivery_id: str, handoff_id: str, owner: str) -> None:
+    posted = _posted(tx, delivery_id, handoff_id, owner)
+    if posted is not None:
+        tx.announce(posted)
 
 
 def _nudged(tx: Tx, handoff_id: str) -> Nudged:

@@ -252,6 +252,31 @@ class TestGivingUp:
         with pytest.raises(UnknownChat):
             await moody.runtime.outbox.retry("nobody's")
 
+    async def test_who_says_so_at_the_moment_in_which_it_dies_is_heard(
+        self, moody: Stage, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """As another server may, which sees it on disk before this one is through with it."""
+        again: list[asyncio.Task[Delivery]] = []
+
+        async def refuse_the_first(handoff: Handoff, message: Message) -> None:
+            if again:
+                return await Moody.send(agents_of(moody), handoff, message)
+            # What is asked for at the same moment goes to disk in the same transaction.
+            again.append(asyncio.create_task(moody.runtime.outbox.retry(waiting.id)))
+            raise BackendError("desk", "send", 400)
+
+        await moody.request()
+        agents_of(moody).moods["*"] = down()
+        await moody.say("hello")
+        while not (waiting := await the_one(moody)).attempts:
+            await asyncio.sleep(0.005)
+        agents_of(moody).moods.clear()
+        monkeypatch.setattr(moody.agents, "send", refuse_the_first)
+        moody.pass_time(1.0)
+        await moody.until(lambda: again)
+        assert (await again[0]).state == "pending"
+        await moody.until(lambda: agents_of(moody).of["ann"] == ["hello"])
+
     async def test_what_waited_at_the_start_and_died_since_can_be_sent_again(self, moody: Stage) -> None:
         await moody.request()
         agents_of(moody).moods["*"] = down()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -13,6 +14,7 @@ from rasa_handoff.errors import Conflict, TemporaryError, UserAway, UserUnreacha
 from rasa_handoff.events import AgentJoined, AgentMessage, MessageTakenBack
 from rasa_handoff.model import Delivery, Handoff, Person
 from rasa_handoff.store import deliveries, messages
+from rasa_handoff.store.peers import Among
 from tests.stage import Stage, Time
 from tests.test_outbox import are_waiting
 
@@ -114,6 +116,31 @@ async def test_what_waits_behind_another_one_can_be_taken_back_too(stage: Stage)
     await user_comes(stage, handoff)
     await stage.until(lambda: heard(stage)[-1:] == ["three"])
     assert heard(stage) == ["one", "three"]
+
+
+async def test_a_server_that_hears_late_of_what_was_written_does_not_send_what_was_taken_back(
+    new_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage = SlowStage(new_database, tmp_path)
+    await stage.up()
+    handoff = await talking(stage)
+    await says(stage, handoff, "one")
+    await until_it_waits(stage, handoff)
+    in_time, on_its_way = Among._facts_in, asyncio.Event()
+
+    async def late(peers: Among, note: str) -> list[Any]:
+        await on_its_way.wait()
+        return await in_time(peers, note)
+
+    monkeypatch.setattr(Among, "_facts_in", late)
+    await takes_back(stage, handoff, await says(stage, handoff, "two"))
+    await user_comes(stage, handoff)
+    await stage.until(lambda: heard(stage) == ["one"] and not stage.runtime.outbox._lanes)
+    on_its_way.set()
+    await says(stage, handoff, "three")
+    await stage.until(lambda: heard(stage)[-1:] == ["three"])
+    assert heard(stage) == ["one", "three"]
+    await stage.down()
 
 
 async def test_it_is_nowhere_in_what_was_said(stage: Stage) -> None:
